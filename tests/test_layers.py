@@ -1,0 +1,107 @@
+"""The import directions of the design, read from the source itself."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "zhipu_async"
+
+ROOMS = {
+    "errors": set(),
+    "version": set(),
+    "config": {"errors"},
+    "telemetry": set(),
+    "types": {"errors", "config", "telemetry"},
+    "attachments": {"errors", "types"},
+    "protocol": {"errors", "config", "telemetry", "types"},
+    "streaming": {"errors", "telemetry", "types", "protocol"},
+    "binding": {"errors", "types", "protocol", "streaming"},
+    "resources": {"types", "protocol", "binding"},
+    "transport": {"errors", "config", "telemetry", "protocol"},
+    "client": {
+        "errors", "version", "config", "telemetry", "types", "protocol", "streaming", "binding", "resources", "transport",
+    },
+    "simulator": set(),
+}  # fmt: skip
+"""Each room and the rooms it may import, besides itself. What is not here (cli, __init__, __main__) may import all."""
+
+PURE = ("errors", "types", "protocol")
+"""Rooms without async, clock, socket and randomness."""
+
+IMPURE_MODULES = {"asyncio", "time", "random", "socket", "threading", "os", "pathlib"}
+
+ONLY_IN = {
+    "aiohttp": {"transport", "simulator"},
+    "yarl": {"transport", "simulator"},
+    "tenacity": {"transport/retrying.py"},
+    "jwt": {"protocol/token.py", "simulator"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+"""Packages and the only rooms or files that import them (for type checking alone, client.py names aiohttp's classes)."""
+
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+def room_of(file: Path) -> str:
+    """The top-level module or folder that a file belongs to."""
+    return file.parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> list[tuple[str, bool]]:
+    """The modules that a file imports, absolute; True when only for type checking."""
+    tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+    checking = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    found: list[tuple[str, bool]] = []
+    package = ["zhipu_async", *file.with_suffix("").parts]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, id(node) in checking) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.append((node.module or "", id(node) in checking))
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: -node.level]
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found += [(".".join([*base, name]), id(node) in checking) for name in names]
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_file_imports_only_the_rooms_below_it(file: Path) -> None:
+    """Every import inside the package goes down, as ROOMS lists it."""
+    room = room_of(file)
+    if room not in ROOMS:
+        assert room in {"__init__", "__main__", "cli"}, f"{room} is a new room: say what it may import"
+        return
+    inside = {module.split(".")[1] for module, _ in imports(file) if module.startswith("zhipu_async.")}
+    assert inside - {room} <= ROOMS[room]
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room_of(file) in PURE], ids=str)
+def test_the_middle_is_pure(file: Path) -> None:
+    """Errors, types and protocol hold no async code and import no clock, socket, randomness or file system."""
+    tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+    waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    assert not [node for node in ast.walk(tree) if isinstance(node, waiting)]
+    assert not {module.split(".")[0] for module, _ in imports(file)} & IMPURE_MODULES
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_packages_are_imported_in_their_own_room_only(file: Path) -> None:
+    """aiohttp's client is known to the transport alone, tenacity to one file, and so on."""
+    for module, for_types in imports(file):
+        homes = ONLY_IN.get(module.split(".")[0])
+        if homes is not None and not for_types:
+            assert {room_of(file), str(file.as_posix())} & homes, f"{file} imports {module}"
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    """A file that one can hold in the head."""
+    long = {str(file): lines for file in FILES if (lines := len((PACKAGE / file).read_text().splitlines())) > 400}
+    assert not long

@@ -1,0 +1,226 @@
+"""Frozen settings, with every default in one place; the only reader of the environment."""
+
+from __future__ import annotations
+
+import math
+import os
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from .errors import ConfigError
+
+Auth = Literal["bearer", "jwt"]
+KeySource = str | Callable[[], Awaitable[str]]
+"""An API key, or an async callable that gives the current one (key rotation): it is awaited before every attempt."""
+
+PLATFORMS: Mapping[str, str] = MappingProxyType(
+    {
+        "bigmodel": "https://open.bigmodel.cn/api/paas/v4",
+        "zai": "https://api.z.ai/api/paas/v4",
+        "bigmodel-coding": "https://open.bigmodel.cn/api/coding/paas/v4",
+        "zai-coding": "https://api.z.ai/api/coding/paas/v4",
+    }
+)
+"""The service's endpoints by name (README.md section 1)."""
+
+KEY_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {"ZHIPU_API_KEY": "bigmodel", "ZHIPUAI_API_KEY": "bigmodel", "ZAI_API_KEY": "zai"}
+)
+"""Environment variables that hold a key, in the order in which they are looked at, and the platform each belongs to."""
+
+URL_VARIABLES: Mapping[str, str] = MappingProxyType({"bigmodel": "ZHIPU_BASE_URL", "zai": "ZAI_BASE_URL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The clocks of a call, in seconds; None switches one off. The error of a clock that fires names it.
+
+    Where a plain number is given instead, it is the longest time the caller waits with nothing in hand: ``total`` for a
+    whole answer; for a stream the time to the first token, attempts included, and then ``between``.
+    """
+
+    connect: float | None = 10.0
+    """Name look-up, TCP and TLS of one new connection."""
+    pool: float | None = None
+    """Waiting for a connection of the pool."""
+    first_byte: float | None = 300.0
+    """From the request to the head of its answer. Answers with thinking take minutes (README.md section 6)."""
+    first_token: float | None = None
+    """From the request to a stream's first non-empty delta; comments and empty chunks do not count."""
+    between: float | None = 300.0
+    """Between two reads of a body or stream; any byte counts. Never fires because the caller is slow."""
+    total: float | None = None
+    """One deadline over queue, attempts and sleeps. For a stream it ends at the first token."""
+    stream_total: float | None = None
+    """A deadline for the whole of a stream, from the call to its end."""
+
+    def __post_init__(self) -> None:
+        for clock in fields(self):
+            check_seconds(f"Timeouts.{clock.name}", getattr(self, clock.name))
+
+    @classmethod
+    def of(cls, value: float | Timeouts | None, *, stream: bool, default: Timeouts) -> Timeouts:
+        """What the user gave (``value``) as clocks for a whole answer or a stream; None is ``default``."""
+        if value is None:
+            return default
+        if isinstance(value, Timeouts):
+            return value
+        seconds = check_seconds("timeout", value)
+        return cls(
+            connect=default.connect, pool=None, first_byte=None, total=seconds, between=seconds if stream else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long to retry (errors.md section 5). Seconds; sleeps are drawn with full jitter."""
+
+    retries: int = 2
+    """Repeats after the first attempt: ``retries=2`` makes at most three requests."""
+    base: float = 0.5
+    """Upper bound of the first sleep; it doubles with each attempt."""
+    cap: float = 8.0
+    """Upper bound of any sleep after a rate limit or a failure."""
+    overload_base: float = 1.0
+    """The same as ``base`` for an overloaded model (1305, 1312, 503), which clears more slowly than a rate limit."""
+    overload_cap: float = 30.0
+    """The same as ``cap`` for an overloaded model."""
+    patience: float | None = None
+    """No sleep begins that would end later than this many seconds after the call began."""
+    retry_after_limit: float = 60.0
+    """A Retry-After above this raises at once, with ``.retry_after`` on the error."""
+
+    def __post_init__(self) -> None:
+        check_count("max_retries", self.retries, least=0)
+        for name in ("base", "cap", "overload_base", "overload_cap", "retry_after_limit"):
+            check_seconds(f"RetryPolicy.{name}", getattr(self, name), zero=True, none=False)
+        check_seconds("RetryPolicy.patience", self.patience)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of connections and of what is accepted from the network. Sizes are bytes; None switches a limit off."""
+
+    connections: int | None = 1000
+    """Connections in use at the same time, per event loop; further calls wait."""
+    waiting: int | None = None
+    """Calls that may wait for a connection; one more raises PoolFull."""
+    keep_alive: float = 5.0
+    """Seconds an idle connection is kept: below the service's 6 s (README.md section 3)."""
+    head_line: int = 64 * 1024
+    """One header line."""
+    head_count: int = 256
+    """Header lines."""
+    body: int | None = 64 * 1024 * 1024
+    """A whole answer, after decompression."""
+    event: int = 16 * 1024 * 1024
+    """One event of a stream."""
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "waiting", "head_line", "head_count", "body", "event"):
+            value = getattr(self, name)
+            if value is not None:
+                check_count(f"Limits.{name}", value, least=0 if name == "waiting" else 1)
+        check_seconds("Limits.keep_alive", self.keep_alive, zero=True, none=False)
+
+
+def check_seconds(name: str, value: Any, *, zero: bool = False, none: bool = True) -> float | None:
+    """``value`` if it is a positive finite number of seconds (or None, or 0 where allowed); else ConfigError."""
+    if value is None and none:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ConfigError(f"{name} must be a positive number of seconds, not {value!r}; None switches a clock off")
+    return float(value)
+
+
+def check_count(name: str, value: Any, *, least: int) -> int:
+    """``value`` if it is an int of at least ``least``; else ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return value
+
+
+def check_key(key: Any) -> str:
+    """The key without surrounding whitespace; ConfigError for what cannot be one. The key is not in the message."""
+    if not isinstance(key, str):
+        raise ConfigError(f"api_key must be a str or an async callable that returns one, not {type(key).__name__}")
+    text = key.strip()
+    if not text:
+        raise ConfigError(
+            "no API key: pass api_key=..., or set ZHIPU_API_KEY (open.bigmodel.cn) or ZAI_API_KEY (api.z.ai)"
+        )
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ConfigError("the API key holds whitespace, control or non-ASCII characters; was it copied whole?")
+    return text
+
+
+def check_jwt_key(key: str) -> str:
+    """``key`` if it has the ``<id>.<secret>`` shape that a JWT is made from (README.md section 2); else ConfigError."""
+    identity, dot, secret = key.partition(".")
+    if not dot or not identity or not secret or "." in secret:
+        raise ConfigError('auth="jwt" needs a key of the form <id>.<secret> with exactly one dot; use auth="bearer"')
+    return key
+
+
+def resolve_base_url(value: str) -> str:
+    """An endpoint's name or URL as a URL without trailing slash."""
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"base_url must be a str, not {type(value).__name__}")
+    url = PLATFORMS.get(value, value).strip().rstrip("/")
+    parts = urlsplit(url)
+    try:
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid or not url.isprintable() or " " in url:
+        raise ConfigError(f"unknown endpoint {value!r}: use a URL or one of {', '.join(PLATFORMS)}")
+    if parts.username or parts.password:
+        raise ConfigError("base_url must not hold a user name or password")
+    if parts.query or parts.fragment:
+        raise ConfigError("base_url must not hold a query or fragment; use extra_query for parameters of a call")
+    return url
+
+
+def root_url(base_url: str) -> str:
+    """The ``/api`` root beside ``base_url``, for agents and knowledge (README.md section 1)."""
+    parts = urlsplit(base_url)
+    head, found, _ = parts.path.partition("/api/")
+    return urlunsplit((parts.scheme, parts.netloc, f"{head}/api" if found else parts.path, "", ""))
+
+
+def key_and_endpoint(
+    api_key: KeySource | None, base_url: str | None, environment: Mapping[str, str] | None = None
+) -> tuple[KeySource, str]:
+    """The key and base URL in force: what was passed, else what the environment says, else bigmodel.
+
+    A key from the environment brings its platform with it, and a platform that was named takes the key of its own kind,
+    since keys are bound to a platform (README.md section 1).
+    """
+    environment = os.environ if environment is None else environment
+    platform = base_url.partition("-")[0] if base_url is not None and base_url in PLATFORMS else None
+    if api_key is None:
+        for variable, home in KEY_VARIABLES.items():
+            if environment.get(variable, "").strip() and platform in (None, home):
+                api_key, platform = environment[variable], home
+                break
+    if base_url is None:
+        platform = platform or "bigmodel"
+        base_url = environment.get(URL_VARIABLES[platform], "").strip() or platform
+    key = api_key if callable(api_key) else check_key("" if api_key is None else api_key)
+    return key, resolve_base_url(base_url)
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY name for ``url``, unless NO_PROXY exempts its host."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    host = parts.netloc.rpartition("@")[2]
+    if urllib.request.proxy_bypass(host):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")

@@ -1,0 +1,228 @@
+"""Fragments to whole calls, chunks to a whole answer (streaming.md sections 2 to 4). Text is joined when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..types.chat import Audio, ChatCompletion, ChatCompletionChunk, ChatMessage, Choice, ChunkChoice
+from ..types.tools import FunctionCall, ToolCall, ToolCallDelta
+from . import tolerant
+
+
+class _Text:
+    """Pieces of text; None until the first piece, even an empty one, has come."""
+
+    __slots__ = ("_pieces", "seen")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self.seen = False
+
+    def append(self, piece: str) -> None:
+        self.seen = True
+        if piece:
+            self._pieces.append(piece)
+
+    @property
+    def whole(self) -> str | None:
+        if not self.seen:
+            return None
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+
+class _GrowingCall:
+    __slots__ = ("arguments", "id", "ids", "index", "mcp", "name", "position", "type")
+
+    def __init__(self, position: int, index: int | None) -> None:
+        self.position = position
+        self.index = index
+        self.ids: set[str] = set()
+        self.id: str | None = None
+        self.name: str | None = None
+        self.type: str | None = None
+        self.mcp: dict[str, Any] | None = None
+        self.arguments = _Text()
+
+
+class ToolCallAccumulator:
+    """Merges the ``delta.tool_calls`` of one choice into whole calls, by the rules of streaming.md section 3."""
+
+    def __init__(self) -> None:
+        self._calls: list[_GrowingCall] = []
+        self._at_index: dict[int, list[_GrowingCall]] = {}
+        self._with_id: dict[str, _GrowingCall] = {}
+        self._latest: _GrowingCall | None = None
+
+    def add(self, fragment: ToolCallDelta | Mapping[str, Any]) -> int:
+        """Take one element of ``delta.tool_calls``; gives the position of its call in :attr:`tool_calls`."""
+        if not isinstance(fragment, ToolCallDelta):
+            fragment = tolerant.convert(dict(fragment), ToolCallDelta, [])
+        identity, function = fragment.id, fragment.function
+        call = self._latest = self._belongs_to(fragment) or self._open(fragment.index)
+        if identity:
+            call.ids.add(identity)
+            call.id = call.id or identity
+            self._with_id[identity] = call
+        if function.name:
+            call.name = call.name or function.name
+        if function.arguments:
+            call.arguments.append(function.arguments)
+        if fragment.type:
+            call.type = fragment.type
+        if fragment.mcp is not None:
+            call.mcp = fragment.mcp
+        return call.position
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The calls as they stand, in order of opening; new structs each time. Arguments are raw text."""
+        return [
+            ToolCall(
+                id=call.id,
+                type=call.type or "function",
+                index=call.index,
+                function=FunctionCall(call.name or "", call.arguments.whole or ""),
+                mcp=call.mcp,
+            )
+            for call in self._calls
+        ]
+
+    def _open(self, index: int | None) -> _GrowingCall:
+        call = _GrowingCall(len(self._calls), index)
+        self._calls.append(call)
+        if index is not None and index >= 0:
+            self._at_index.setdefault(index, []).append(call)
+        return call
+
+    def _belongs_to(self, fragment: ToolCallDelta) -> _GrowingCall | None:
+        """The call that ``fragment`` continues, or None when it opens one."""
+        index, identity, name = fragment.index, fragment.id, fragment.function.name
+        if index is not None and index >= 0:
+            calls = self._at_index.get(index)
+            if not calls:
+                return None
+            if identity:
+                for call in reversed(calls):
+                    if identity in call.ids:
+                        return call
+            newest = calls[-1]
+            return None if identity and name and newest.id and newest.name else newest
+        if identity:
+            return self._with_id.get(identity)
+        latest = self._latest
+        return None if latest is None or (name and latest.name) else latest
+
+
+class _GrowingChoice:
+    __slots__ = (
+        "audio",
+        "audio_data",
+        "content",
+        "finish_reason",
+        "index",
+        "reasoning",
+        "reasoning_content",
+        "role",
+        "tools",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.role: str | None = None
+        self.content = _Text()
+        self.reasoning_content = _Text()
+        self.reasoning = _Text()
+        self.tools: ToolCallAccumulator | None = None
+        self.audio: Audio | None = None
+        self.audio_data = _Text()
+        self.finish_reason: str | None = None
+
+    def add(self, choice: ChunkChoice) -> None:
+        delta = choice.delta
+        if delta.content is not None:
+            self.content.append(delta.content)
+        if delta.reasoning_content is not None:
+            self.reasoning_content.append(delta.reasoning_content)
+        if delta.reasoning is not None:
+            self.reasoning.append(delta.reasoning)
+        if delta.tool_calls:
+            if self.tools is None:
+                self.tools = ToolCallAccumulator()
+            for fragment in delta.tool_calls:
+                self.tools.add(fragment)
+        if delta.audio is not None:
+            known = self.audio or Audio()
+            self.audio = Audio(id=known.id or delta.audio.id, expires_at=delta.audio.expires_at or known.expires_at)
+            self.audio_data.append(delta.audio.data or "")
+        if delta.role:
+            self.role = delta.role
+        if choice.finish_reason is not None:
+            self.finish_reason = choice.finish_reason
+
+    def whole(self) -> Choice:
+        audio = self.audio
+        return Choice(
+            index=self.index,
+            finish_reason=self.finish_reason,
+            message=ChatMessage(
+                role=self.role or "assistant",
+                content=self.content.whole,
+                reasoning_content=self.reasoning_content.whole,
+                reasoning=self.reasoning.whole,
+                tool_calls=self.tools.tool_calls if self.tools else None,
+                audio=audio and Audio(id=audio.id, data=self.audio_data.whole, expires_at=audio.expires_at),
+            ),
+        )
+
+
+class ChatAccumulator:
+    """Folds the chunks of one answer into the :class:`ChatCompletion` that the unary call would have given."""
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _GrowingChoice] = {}
+        self._whole = ChatCompletion()
+
+    def add(self, chunk: ChatCompletionChunk) -> None:
+        """Take the next chunk. Nothing of it is kept but text, so that later changes to it do no harm."""
+        for choice in chunk.choices:
+            growing = self._choices.get(choice.index)
+            if growing is None:
+                growing = self._choices[choice.index] = _GrowingChoice(choice.index)
+            growing.add(choice)
+        whole = self._whole
+        if whole.id is None:
+            whole.id, whole.created, whole.model = chunk.id, chunk.created, chunk.model
+            whole.object = "chat.completion" if chunk.object else None
+        if chunk.usage is not None:
+            whole.usage = chunk.usage
+        if chunk.web_search:
+            whole.web_search = chunk.web_search
+        if chunk.video_result:
+            whole.video_result = chunk.video_result
+        if chunk.content_filter:
+            whole.content_filter = chunk.content_filter
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice that was begun has a finish reason, and one was begun."""
+        return bool(self._choices) and all(choice.finish_reason is not None for choice in self._choices.values())
+
+    def result(self, *, complete: bool) -> ChatCompletion:
+        """The answer as it stands, a new struct each time."""
+        whole = self._whole
+        result = ChatCompletion(
+            id=whole.id,
+            created=whole.created,
+            model=whole.model,
+            object=whole.object,
+            choices=[self._choices[index].whole() for index in sorted(self._choices)],
+            usage=whole.usage,
+            web_search=whole.web_search,
+            video_result=whole.video_result,
+            content_filter=whole.content_filter,
+        )
+        vars(result)["complete"] = complete
+        return result

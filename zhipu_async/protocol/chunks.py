@@ -1,0 +1,205 @@
+"""A stream's bytes to chunk structs and a folded result: everything of streaming.md that needs no waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import msgspec
+
+from ..errors import DecodeError, StreamCorrupted, StreamError, StreamRestarted, StreamTruncated, ZhipuError
+from ..telemetry import logger
+from ..types.chat import ChatCompletion, ChatCompletionChunk
+from . import faults, tolerant
+from .accumulate import ChatAccumulator
+from .codec import decoder, excerpt
+from .sse import EVENT_LIMIT, PayloadReader
+
+C = TypeVar("C")
+R = TypeVar("R")
+C_contra = TypeVar("C_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Accumulator(Protocol[C_contra, R_co]):
+    """Folds chunks into a result."""
+
+    def add(self, chunk: C_contra) -> None: ...
+    @property
+    def finished(self) -> bool: ...
+    def result(self, *, complete: bool) -> R_co: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKind(Generic[C, R]):
+    """What the events of an endpoint's stream are, and how they are folded."""
+
+    chunk: type[C]
+    accumulator: Callable[[], Accumulator[C, R]]
+    says_something: Callable[[C], bool]
+    """Whether a chunk holds a non-empty delta: what a caller waits for, and what must not come twice."""
+    is_final: Callable[[C], bool]
+    """Whether a chunk holds a finish reason."""
+
+
+def says_something(chunk: ChatCompletionChunk) -> bool:
+    """Whether a chat chunk carries non-empty content, reasoning, tool calls or audio."""
+    return any(
+        delta.content or delta.reasoning_content or delta.reasoning or delta.tool_calls or delta.audio
+        for delta in (choice.delta for choice in chunk.choices)
+    )
+
+
+def _is_final(chunk: ChatCompletionChunk) -> bool:
+    return any(choice.finish_reason is not None for choice in chunk.choices)
+
+
+CHAT: StreamKind[ChatCompletionChunk, ChatCompletion] = StreamKind(
+    ChatCompletionChunk, ChatAccumulator, says_something, _is_final
+)
+
+
+class ChunkReader(Generic[C, R]):
+    """Feed it bytes, get chunks. What breaks the stream is kept in :attr:`failure`, behind the chunks before it."""
+
+    def __init__(
+        self, kind: StreamKind[C, R], *, headers: Mapping[str, str] | None = None, limit: int = EVENT_LIMIT
+    ) -> None:
+        self._kind = kind
+        self._headers = headers or {}
+        self._payloads = PayloadReader(limit)
+        self._decode: Callable[[bytes], C] = decoder(cast(Any, kind.chunk)).decode
+        self._accumulator = kind.accumulator()
+        self._id: str | None = None
+        self._id_of_content: str | None = None
+        self.done = False
+        """Whether ``[DONE]`` was read."""
+        self.complete = False
+        """Whether the stream has ended as it should."""
+        self.failure: ZhipuError | None = None
+        """What the stream broke with."""
+        self.damaged = 0
+        """Frames that needed mending: glued, not UTF-8, or with fields that did not fit."""
+        self.started = False
+        """Whether a non-empty delta, a finish reason or ``[DONE]`` was read."""
+
+    def result(self) -> R:
+        """What has arrived, folded; a new struct each time."""
+        return self._accumulator.result(complete=self.complete)
+
+    def feed(self, data: bytes) -> list[C]:
+        """The chunks that ``data`` completes, in order."""
+        chunks: list[C] = []
+        try:
+            for payload in self._payloads.feed(data):
+                if payload[:1] == b"[" and payload.strip() == b"[DONE]":
+                    self._end_at_done()
+                    break
+                self._take(payload, chunks)
+        except ZhipuError as error:
+            self.fail(error)
+        return chunks
+
+    def close(self) -> list[C]:
+        """The input ended cleanly: the chunk of a last event without its blank line, if it is whole."""
+        chunks: list[C] = []
+        rest = self._payloads.rest().strip()
+        try:
+            if rest == b"[DONE]":
+                self._end_at_done()
+            elif rest:
+                try:
+                    self._take(rest, chunks)
+                except StreamCorrupted as error:
+                    raise StreamTruncated("the stream ended in the middle of a frame", raw=error.raw) from error
+            if not self.done and not self._accumulator.finished:
+                raise StreamTruncated("the stream ended without a finish reason")
+            self.complete = True
+        except ZhipuError as error:
+            self.fail(error)
+        return chunks
+
+    def fail(self, error: ZhipuError) -> None:
+        """The stream broke with ``error``; a StreamError gets the partial result."""
+        self.failure = error
+        if isinstance(error, StreamError):
+            error.partial = self.result()
+
+    def _end_at_done(self) -> None:
+        self.done = self.complete = self.started = True
+        if not self._accumulator.finished:
+            logger.warning("stream %s ended with [DONE] but without a finish reason", self._id)
+
+    def _take(self, payload: bytes, chunks: list[C]) -> None:
+        try:
+            chunk = self._decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            chunk = self._mended(payload)
+        if not getattr(chunk, "choices", True):
+            self._check_for_fault(payload)
+        identity = getattr(chunk, "id", None)
+        if identity != self._id_of_content or not self.started:
+            self._identify(chunk, identity)
+        self._accumulator.add(chunk)
+        chunks.append(chunk)
+
+    def _identify(self, chunk: C, identity: str | None) -> None:
+        """Note the response id; content under a second id is StreamRestarted."""
+        self._id = self._id or identity
+        if self._kind.says_something(chunk):
+            self.started = True
+            if identity:
+                if self._id_of_content and identity != self._id_of_content:
+                    raise StreamRestarted(f"a second answer, {identity}, began inside {self._id_of_content}")
+                self._id_of_content = identity
+        elif not self.started and self._kind.is_final(chunk):
+            self.started = True
+
+    def _check_for_fault(self, payload: bytes) -> None:
+        try:
+            members = tolerant.loads(payload)
+        except (ValueError, RecursionError):
+            return
+        if tolerant.is_object(members) and (error := faults.of_frame(members, self._headers)):
+            raise error
+
+    def _mended(self, payload: bytes) -> C:
+        """The chunk of a frame that the strict decoder refused, or StreamCorrupted (streaming.md section 6)."""
+        damaged = False
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            damaged = True
+        try:
+            members = tolerant.loads(payload)
+        except (ValueError, RecursionError) as error:
+            damaged = True
+            members = self._unglued(payload, error)
+        if members is None:
+            members = {}
+        if not tolerant.is_object(members):
+            raise StreamCorrupted("a frame of the stream is no JSON object", raw=excerpt(payload))
+        if fault := faults.of_frame(members, self._headers):
+            raise fault
+        drops: list[str] = []
+        try:
+            chunk = tolerant.convert(members, self._kind.chunk, drops)
+        except (ValueError, DecodeError, RecursionError) as error:
+            raise StreamCorrupted(f"a frame of the stream does not fit: {error}", raw=excerpt(payload)) from error
+        if damaged or drops:
+            self.damaged += 1
+            logger.warning("stream %s: a damaged frame was mended%s", self._id, f", without {drops}" if drops else "")
+        return chunk
+
+    def _unglued(self, payload: bytes, cause: Exception) -> Any:
+        """The last of several frames glued on one line, when it belongs to this stream; else StreamCorrupted."""
+        start = payload.rfind(b"data: {")
+        if start > 0:
+            try:
+                members = tolerant.loads(payload[start + 6 :])
+            except (ValueError, RecursionError):
+                members = None
+            if tolerant.is_object(members) and self._id and members.get("id") == self._id:
+                return members
+        raise StreamCorrupted(f"a frame of the stream is no JSON: {cause}", raw=excerpt(payload)) from cause

@@ -1,0 +1,194 @@
+"""A call to an HTTP request, and an answer's bytes to its struct."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar, cast
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from ..config import Timeouts
+from ..errors import BODY_KEPT, ConfigError, DecodeError
+from ..types.base import OPTIONS, Request
+from . import tolerant
+from .endpoint import Call, HTTPRequest
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_PATH_FIELD = re.compile(r"\{(\w+)\}")
+
+
+def encode(
+    call: Call[Any],
+    base_url: str,
+    *,
+    headers: Mapping[str, str],
+    query: Mapping[str, str],
+    timeout: float | Timeouts | None,
+    default: Timeouts,
+) -> HTTPRequest:
+    """The request that ``call`` becomes; ``headers``, ``query`` and ``timeout`` are the client's.
+
+    ConfigError for what cannot be sent: a lone surrogate, NaN or infinity, an unfit header or path field.
+    """
+    endpoint, arguments = call.endpoint, call.arguments
+    path, in_path = _path(endpoint.path, arguments)
+    timeout_option = getattr(arguments, "timeout", None) if "timeout" in _options(type(arguments)) else None
+    parameters: dict[str, Any] = {**query, **(arguments.extra_query or {})}
+    body: bytes | None = None
+    if endpoint.method in ("GET", "DELETE"):
+        parameters = {**_fields(arguments, in_path), **parameters}
+    else:
+        body = _body(arguments, in_path)
+    if arguments.extra_headers:
+        headers = {**headers, **check_headers(arguments.extra_headers)}
+    return HTTPRequest(
+        endpoint=endpoint.name,
+        method=endpoint.method,
+        url=join(base_url, path, parameters),
+        body=body,
+        headers=headers,
+        timeouts=Timeouts.of(
+            timeout if timeout_option is None else timeout_option, stream=call.stream, default=default
+        ),
+        model=call.model,
+        stream=call.stream,
+        creates=endpoint.creates,
+    )
+
+
+def decode(kind: type[T], body: bytes, drops: list[str] | None = None) -> T:
+    """``body`` as ``kind``: strictly first, then as tolerantly as the contract asks (README.md section 5).
+
+    ``drops`` collects the names of optional fields that did not fit and were left out. DecodeError when that fails too.
+    """
+    try:
+        return cast(T, decoder(cast(Any, kind)).decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    drops = [] if drops is None else drops
+    try:
+        return tolerant.convert(tolerant.loads(body), kind, drops)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DecodeError(f"the answer is not a {kind.__name__}: {error}", body=excerpt(body)) from error
+
+
+@cache
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """The strict decoder of ``kind``, made once."""
+    return msgspec.json.Decoder(kind)
+
+
+def encode_json(value: Any) -> bytes:
+    """``value`` as JSON; ConfigError for what JSON or UTF-8 cannot hold."""
+    try:
+        data = _encoder.encode(value)
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the request holds text that is not Unicode (a lone surrogate): {error.reason}") from error
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise ConfigError(f"the request cannot be written as JSON: {error}") from error
+    if b"null" in data and (place := _not_finite(value)):
+        raise ConfigError(f"{place} is not a finite number; JSON cannot hold it")
+    return data
+
+
+def join(base_url: str, path: str, parameters: Mapping[str, Any] | None = None) -> str:
+    """Base URL and path with one slash between them, and the query; ConfigError for a surrogate in the query."""
+    url = f"{base_url.rstrip('/')}/{path.lstrip('/')}"
+    if not parameters:
+        return url
+    try:
+        query = urlencode({name: _text(value) for name, value in parameters.items()})
+    except UnicodeEncodeError as error:
+        raise ConfigError("the query holds text that is not Unicode (a lone surrogate)") from error
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """A copy of ``headers``; ConfigError for what cannot stand in a header (line ends, control characters)."""
+    for name, value in headers.items():
+        if not isinstance(value, str) or not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"header {name!r} must be text")
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigError(f"header {name!r} holds characters that cannot stand in a header")
+        if name.lower() in ("content-length", "transfer-encoding", "host", "connection"):
+            raise ConfigError(f"header {name!r} is made by the client and cannot be set")
+    return dict(headers)
+
+
+def excerpt(body: bytes) -> str:
+    """The first 4 KiB of ``body`` as text."""
+    return body[:BODY_KEPT].decode("utf-8", "replace")
+
+
+@cache
+def _options(kind: type[Request]) -> tuple[str, ...]:
+    """The call options of a request type; where an endpoint has a body field of such a name, the body wins."""
+    base = msgspec.structs.fields(Request)
+    types = {field.name: field.type for field in base}
+    return tuple(
+        field.name
+        for field in msgspec.structs.fields(kind)
+        if field.name in OPTIONS and field.type == types[field.name]
+    )
+
+
+def _body(arguments: Request, in_path: tuple[str, ...]) -> bytes:
+    options = _options(type(arguments))
+    if not in_path and all(getattr(arguments, name) is None for name in options):
+        return encode_json(arguments)
+    fields = _fields(arguments, in_path)
+    fields.update(arguments.extra_body or {})
+    return encode_json(fields)
+
+
+def _fields(arguments: Request, left_out: tuple[str, ...]) -> dict[str, Any]:
+    """The fields that are set, by their encoded names, without call options and path fields."""
+    left_out += _options(type(arguments))
+    return {
+        field.encode_name: value
+        for field in msgspec.structs.fields(arguments)
+        if field.name not in left_out and (value := getattr(arguments, field.name)) is not None
+    }
+
+
+def _path(template: str, arguments: Request) -> tuple[str, tuple[str, ...]]:
+    if "{" not in template:
+        return template, ()
+    names = tuple(_PATH_FIELD.findall(template))
+    return template.format(**{name: _segment(name, getattr(arguments, name)) for name in names}), names
+
+
+def _segment(name: str, value: Any) -> str:
+    text = _text(value)
+    if text in ("", ".", "..") or not text.isprintable():
+        raise ConfigError(f"{name}={text!r} cannot stand in a path")
+    return quote(text, safe="")
+
+
+def _text(value: Any) -> str:
+    return ("false", "true")[value] if isinstance(value, bool) else str(value)
+
+
+def _not_finite(value: Any, place: str = "the request") -> str | None:
+    """Where ``value`` holds a NaN or an infinity, which msgspec would silently write as null."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else place
+    if isinstance(value, msgspec.Struct):
+        value = {field: getattr(value, field) for field in value.__struct_fields__ if field not in OPTIONS}
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        pairs = [(str(key), members[key]) for key in members]
+    elif isinstance(value, (list, tuple)):
+        elements = cast("list[Any]", value)
+        pairs = [(str(index), item) for index, item in enumerate(elements)]
+    else:
+        return None
+    return next((found for key, item in pairs if (found := _not_finite(item, key))), None)

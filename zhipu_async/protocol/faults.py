@@ -1,0 +1,313 @@
+"""Is this answer a failure, and which? One table from business code to error class (errors.md sections 1 to 4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+from .. import errors
+from ..errors import APIError
+from . import tolerant
+from .codec import excerpt
+
+
+class Retry(Enum):
+    """What to do after a fault."""
+
+    NO = "never repeated"
+    BACKOFF = "repeated after a back-off"
+    OVERLOAD = "repeated after the longer back-off of an overloaded model"
+    ONCE = "repeated once"
+    TOKEN = "repeated once with a new token, when tokens are made here (JWT)"
+
+
+class Fault(NamedTuple):
+    """What a business code means."""
+
+    error: type[APIError]
+    retry: Retry
+    meaning: str
+    creates_nothing: bool = False
+    """The refusal came before anything was created, so that even a creating call may be repeated (section 5)."""
+
+
+_KEY = "check the API key; keys of open.bigmodel.cn and api.z.ai are bound to their platform"
+_BALANCE = (
+    "recharge the account, or, with a GLM Coding Plan, use base_url='bigmodel-coding' or 'zai-coding': "
+    "a plan does not count on the general endpoint"
+)
+_PLAN = "check the plan of this key and the endpoint it belongs to"
+_CONTACT = "the account needs attention in the vendor's console"
+_REQUEST = "correct the request; repeating it unchanged cannot help"
+_SLOW = "call with less concurrency per model, or allow more retries"
+
+HINTS: Mapping[type[APIError], str] = {
+    errors.AuthenticationError: _KEY,
+    errors.BadRequestError: _REQUEST,
+    errors.ContextLengthError: "shorten the prompt or use a model with a larger context",
+    errors.PermissionDeniedError: "this key may not use this API or model",
+    errors.NotFoundError: "check base_url (one 'v4' segment, no doubled path) and the path",
+    errors.ContentFilterError: "change the content; it is refused each time",
+    errors.AccountError: _CONTACT,
+    errors.QuotaError: "wait for the reset time (.reset_at) or use another key",
+    errors.RateLimitError: _SLOW,
+    errors.OverloadedError: "the model is busy: retry later or use another model",
+    errors.ServerError: "the service failed; report it with the request and log ids if it lasts",
+}
+
+_CODE_HINTS: Mapping[str, str] = {
+    "1113": _BALANCE,
+    "1003": "the token is expired: check this machine's clock",
+    "1211": "no such model on this platform; client.models.list() names the core models",
+    **dict.fromkeys(("1309", "1311", "1314", "1315"), _PLAN),
+}
+
+
+def _table() -> dict[str, Fault]:
+    auth, account, bad = errors.AuthenticationError, errors.AccountError, errors.BadRequestError
+    quota, server, rate, busy = errors.QuotaError, errors.ServerError, errors.RateLimitError, errors.OverloadedError
+    no, yes, overload, token = Retry.NO, Retry.BACKOFF, Retry.OVERLOAD, Retry.TOKEN
+    return {
+        "401": Fault(auth, no, "key wrong or expired"),
+        "500": Fault(server, yes, "internal error"),
+        "1000": Fault(auth, no, "authentication failed"),
+        "1001": Fault(auth, no, "no Authorization header"),
+        "1002": Fault(auth, token, "token illegal"),
+        "1003": Fault(auth, token, "token expired"),
+        "1004": Fault(auth, no, "token verification failed"),
+        "1005": Fault(auth, no, "second factor required"),
+        "1100": Fault(account, Retry.ONCE, "account read or write error"),
+        "1110": Fault(account, no, "account not active"),
+        "1111": Fault(account, no, "account does not exist"),
+        "1112": Fault(account, no, "account locked"),
+        "1113": Fault(account, no, "account in arrears, no balance or resource package"),
+        "1120": Fault(server, yes, "account cannot be reached at the moment"),
+        "1121": Fault(account, no, "account locked for violations"),
+        "1200": Fault(server, yes, "API call failed"),
+        "1210": Fault(bad, no, "wrong parameters"),
+        "1211": Fault(bad, no, "model does not exist"),
+        "1212": Fault(bad, no, "model does not support this way of calling"),
+        "1213": Fault(bad, no, "a required field is missing"),
+        "1214": Fault(bad, no, "a field is illegal"),
+        "1215": Fault(bad, no, "two fields exclude each other"),
+        "1220": Fault(errors.PermissionDeniedError, no, "no permission for this API or model"),
+        "1221": Fault(bad, no, "API taken offline"),
+        "1222": Fault(bad, no, "API does not exist"),
+        "1230": Fault(server, yes, "processing error in the call flow"),
+        "1231": Fault(bad, no, "a request with this id is already running"),
+        "1234": Fault(server, yes, "network error inside the service"),
+        "1261": Fault(errors.ContextLengthError, no, "prompt too long"),
+        "1300": Fault(errors.ContentFilterError, no, "blocked by policy"),
+        "1301": Fault(errors.ContentFilterError, no, "unsafe or sensitive content in input or output"),
+        "1302": Fault(rate, yes, "rate limit of the account reached", True),
+        "1303": Fault(rate, yes, "frequency too high", True),
+        "1304": Fault(quota, no, "daily call limit"),
+        "1305": Fault(busy, overload, "model overloaded", True),
+        "1308": Fault(quota, no, "plan usage limit for some hours"),
+        "1309": Fault(account, no, "coding plan expired"),
+        "1310": Fault(quota, no, "weekly or monthly limit"),
+        "1311": Fault(account, no, "plan does not include the model"),
+        "1312": Fault(busy, overload, "model busy, another model is suggested", True),
+        "1313": Fault(account, no, "restricted under fair use"),
+        "1314": Fault(account, no, "enterprise plan invalid"),
+        "1315": Fault(account, no, "key is only for the enterprise coding plan"),
+        **{str(code): Fault(quota, no, "5-hour or 7-day limit reached, balance empty") for code in (1316, 1317)},
+        **{str(code): Fault(quota, no, "limit and monthly cap of the sub-account reached") for code in (1318, 1319)},
+        **{str(code): Fault(quota, no, "limit and monthly cap of the enterprise reached") for code in (1320, 1321)},
+        "1701": Fault(rate, yes, "web search concurrency limit", True),
+        "1702": Fault(bad, no, "no search engine available"),
+        "1703": Fault(bad, no, "search returned nothing"),
+        **dict.fromkeys(("rate_limit_exceeded", "slow_down"), Fault(rate, yes, "rate limit reached", True)),
+        **dict.fromkeys(("server_is_overloaded", "overloaded"), Fault(busy, overload, "model overloaded", True)),
+    }
+
+
+FAULTS: Mapping[str, Fault] = _table()
+"""Business code to fault (errors.md section 3)."""
+
+STATUSES: Mapping[int, Fault] = {
+    400: Fault(errors.BadRequestError, Retry.NO, "bad request"),
+    401: Fault(errors.AuthenticationError, Retry.NO, "not authenticated"),
+    403: Fault(errors.PermissionDeniedError, Retry.NO, "forbidden"),
+    404: Fault(errors.NotFoundError, Retry.NO, "not found"),
+    408: Fault(errors.ServerError, Retry.BACKOFF, "time-out"),
+    409: Fault(errors.ServerError, Retry.BACKOFF, "conflict"),
+    413: Fault(errors.BadRequestError, Retry.NO, "body too large"),
+    429: Fault(errors.RateLimitError, Retry.BACKOFF, "too many requests", True),
+    434: Fault(errors.PermissionDeniedError, Retry.NO, "no permission for files"),
+    435: Fault(errors.BadRequestError, Retry.NO, "file too large"),
+    503: Fault(errors.OverloadedError, Retry.OVERLOAD, "overloaded or unavailable", True),
+}
+"""HTTP status to fault, for codes that the table does not know."""
+
+
+def fault_of(status: int, code: str | None) -> Fault:
+    """By code first, by HTTP status only for unknown codes (errors.md section 3)."""
+    if code is not None and code in FAULTS:
+        return FAULTS[code]
+    if status in STATUSES:
+        return STATUSES[status]
+    if status >= 500:
+        return Fault(errors.ServerError, Retry.BACKOFF, "server error")
+    if 300 <= status < 400:
+        return Fault(APIError, Retry.NO, "redirect, not followed: the key goes to no other address")
+    return Fault(errors.BadRequestError if status >= 400 else errors.ServerError, Retry.NO, "")
+
+
+def of_response(status: int, headers: Mapping[str, str], body: bytes) -> APIError | None:
+    """The error that a whole answer is, or None. ``headers`` have names in lower case."""
+    if status < 300 and not (body[:1].isspace() or body[:1] == b"{"):
+        return None
+    members = _object(body)
+    if members is None and status < 300:
+        return None
+    found = _envelope(status, members) if members is not None else None
+    if found is None:
+        if status < 300:
+            return None
+        found = None, _plain(body)
+    return make(status, *found, members=members or {}, headers=headers, body=excerpt(body))
+
+
+def of_frame(members: Mapping[str, Any], headers: Mapping[str, str]) -> APIError | None:
+    """The error that a frame of a 200 stream is, or None (streaming.md section 5)."""
+    if members.get("choices") or not (members.get("error") or members.get("success") is False):
+        return None
+    found = _envelope(200, members) or (None, str(members.get("error")))
+    return make(200, *found, members=members, headers=headers, body=str(dict(members))[: errors.BODY_KEPT])
+
+
+def looks_like_fault(body: bytes) -> bool:
+    """Whether a 200 body may be an error envelope: a cheap look at keys (inside text the quotes would be escaped)."""
+    return b'"error"' in body or b'"success"' in body
+
+
+def make(
+    status: int,
+    code: str | None,
+    message: str,
+    *,
+    members: Mapping[str, Any],
+    headers: Mapping[str, str],
+    body: str | None = None,
+) -> APIError:
+    """The error for a code or status, with everything that helps to find the call again."""
+    fault = _gateway(code, message) if status == 200 and members.get("success") is False else fault_of(status, code)
+    kind = fault.error
+    request_id = members.get("request_id") or members.get("id")
+    error = kind(
+        message,
+        status=status,
+        code=code,
+        meaning=fault.meaning or None,
+        hint=_CODE_HINTS.get(code or "") or HINTS.get(kind),
+        retryable=fault.retry not in (Retry.NO, Retry.TOKEN),
+        retry_after=retry_after(headers),
+        request_id=request_id if isinstance(request_id, str) else None,
+        log_id=headers.get("x-log-id"),
+        trace_id=headers.get("ga-traceid"),
+        body=body,
+    )
+    if isinstance(error, errors.ContentFilterError):
+        filters = members.get("contentFilter") or members.get("content_filter")
+        error.content_filter = filters if tolerant.is_list(filters) else ()
+    if isinstance(error, errors.QuotaError):
+        error.reset_text, error.reset_at = reset_time(message)
+    return error
+
+
+def retry_of(error: APIError) -> Retry:
+    """What to do after ``error``."""
+    retry = fault_of(error.status, error.code).retry
+    return retry if error.retryable or retry is Retry.TOKEN else Retry.NO
+
+
+def creates_nothing(error: APIError) -> bool:
+    """Whether ``error`` proves that nothing was created: the refusals of load, by code or status."""
+    return error.status == 429 or fault_of(error.status, error.code).creates_nothing
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header, in seconds; a date is measured from the answer's own Date. None when absent."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            then, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
+            seconds = (then - now).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
+
+
+_RESET = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
+_CHINA = timezone(timedelta(hours=8))
+
+
+def reset_time(message: str) -> tuple[str | None, datetime | None]:
+    """The reset time in a message, as text and as a datetime in UTC+8 (assumed: the service names no zone)."""
+    match = _RESET.search(message)
+    if not match:
+        return None, None
+    try:
+        return match[0], datetime.strptime(match[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=_CHINA)
+    except ValueError:
+        return match[0], None
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = tolerant.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if tolerant.is_object(value) else None
+
+
+def _envelope(status: int, members: Mapping[str, Any]) -> tuple[str | None, str] | None:
+    """Code and message by the decision order of errors.md section 2, or None for what is no error envelope."""
+    error = members.get("error")
+    flat = _text(members.get("msg")) or _text(members.get("message"))
+    if tolerant.is_object(error):
+        if status < 300 and (members.get("choices") or not error):
+            return None
+        return _code(error.get("code") or error.get("type")), _text(error.get("message")) or flat
+    if isinstance(error, str) and error and not (status < 300 and members.get("choices")):
+        return _code(members.get("status", status)), error
+    if members.get("success") is False:
+        return _code(members.get("code")), flat
+    if status >= 400 and "code" in members:
+        return _code(members["code"]), _text(members.get("message")) or flat
+    return None
+
+
+def _gateway(code: str | None, message: str) -> Fault:
+    """The fault of a gateway envelope inside HTTP 200 (errors.md section 2)."""
+    if "404" in message:
+        return Fault(errors.NotFoundError, Retry.NO, "the gateway knows no such route")
+    if code in ("401", "1000", "1001"):
+        return Fault(errors.AuthenticationError, Retry.NO, "the gateway refused the key")
+    return FAULTS.get(code or "", Fault(errors.ServerError, Retry.BACKOFF, "gateway error"))
+
+
+def _code(value: Any) -> str | None:
+    return None if value is None or isinstance(value, (dict, list, bool)) else str(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _plain(body: bytes) -> str:
+    """The first part of a body that is no JSON object; of HTML its title or text."""
+    text = excerpt(body)
+    if "<" in text[:200] and ">" in text:
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        text = title[1] if title else re.sub(r"<[^>]*>", " ", text)
+    return " ".join(text.split())[:200]

@@ -1,0 +1,182 @@
+"""The second, tolerant pass over an answer that the strict decoder refused (README.md section 5).
+
+Wrong scalars are converted, argument objects become compact JSON text, and an optional field that does not fit is left
+out and counted. Standard ``json`` reads what msgspec refuses: lone surrogates, NaN, bytes that are not UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, TypeGuard, TypeVar, cast
+
+import msgspec
+from msgspec import inspect
+
+T = TypeVar("T")
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a decoded JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Whether a decoded JSON value is a list."""
+    return isinstance(value, list)
+
+
+class Unfit(ValueError):
+    """A value that its field cannot take."""
+
+
+def loads(body: bytes) -> Any:
+    """JSON of ``body``; bytes that are not UTF-8 become U+FFFD. ValueError when it is no JSON."""
+    return json.loads(body.decode("utf-8-sig", "replace"))
+
+
+def convert(value: Any, kind: type[T], drops: list[str]) -> T:
+    """``value`` as ``kind``; ``drops`` gets the names of optional fields left out. Unfit when it cannot be."""
+    return cast(T, _fit(value, _type_info(cast(Any, kind)), drops))
+
+
+@cache
+def _type_info(kind: Any) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+def _fit(value: Any, info: inspect.Type, drops: list[str]) -> Any:
+    match info:
+        case inspect.StructType():
+            return _struct(value, info, drops)
+        case inspect.UnionType():
+            return _union(value, info, drops)
+        case inspect.ListType():
+            return _list(value, info.item_type, drops)
+        case inspect.StrType():
+            return _text(value)
+        case inspect.BoolType():
+            return _bool(value)
+        case inspect.IntType():
+            return _int(value)
+        case inspect.FloatType():
+            return _float(value)
+        case inspect.DictType():
+            if is_object(value):
+                return value
+        case inspect.NoneType():
+            if value is None:
+                return None
+        case inspect.AnyType():
+            return value
+        case _:
+            return msgspec.convert(value, getattr(info, "cls", Any), strict=False)
+    raise Unfit(f"{type(value).__name__} does not fit")
+
+
+def _struct(value: Any, info: inspect.StructType, drops: list[str]) -> Any:
+    if not is_object(value):
+        raise Unfit(f"expected an object for {info.cls.__name__}, got {type(value).__name__}")
+    fitted: dict[str, Any] = {}
+    for field in info.fields:
+        if field.encode_name not in value:
+            continue
+        item = value[field.encode_name]
+        if item is None and not field.required and not _takes_none(field.type):
+            continue
+        try:
+            fitted[field.name] = _fit(item, field.type, drops)
+        except ValueError as error:
+            if field.required:
+                raise Unfit(f"{info.cls.__name__}.{field.name}: {error}") from error
+            drops.append(f"{info.cls.__name__}.{field.name}")
+    try:
+        return info.cls(**fitted)
+    except TypeError as error:
+        raise Unfit(str(error)) from error
+
+
+def _union(value: Any, info: inspect.UnionType, drops: list[str]) -> Any:
+    if value is None and _takes_none(info):
+        return None
+    for kind in info.types:
+        if _exact(value, kind):
+            return value
+    for kind in info.types:
+        attempt: list[str] = []
+        try:
+            fitted = _fit(value, kind, attempt)
+        except ValueError:
+            continue
+        drops += attempt
+        return fitted
+    raise Unfit(f"{type(value).__name__} does not fit")
+
+
+def _list(value: Any, item: inspect.Type, drops: list[str]) -> list[Any]:
+    if not is_list(value):
+        raise Unfit(f"expected a list, got {type(value).__name__}")
+    fitted: list[Any] = []
+    for index, element in enumerate(value):
+        try:
+            fitted.append(_fit(element, item, drops))
+        except ValueError:
+            if element is not None:
+                drops.append(f"[{index}]")
+    return fitted
+
+
+def _takes_none(info: inspect.Type) -> bool:
+    return isinstance(info, (inspect.NoneType, inspect.AnyType)) or (
+        isinstance(info, inspect.UnionType) and info.includes_none
+    )
+
+
+def _exact(value: Any, info: inspect.Type) -> bool:
+    return (
+        (isinstance(info, inspect.StrType) and isinstance(value, str))
+        or (isinstance(info, inspect.BoolType) and isinstance(value, bool))
+        or (isinstance(info, inspect.IntType) and isinstance(value, int) and not isinstance(value, bool))
+        or (isinstance(info, inspect.FloatType) and isinstance(value, float))
+    )
+
+
+def _text(value: Any) -> str:
+    """Text; numbers as text; parts of text joined (GLM-4V content); other objects as compact JSON (arguments)."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise Unfit("null does not fit text")
+    if is_list(value):
+        texts = [part["text"] for part in value if is_object(part) and isinstance(part.get("text"), str)]
+        if texts and len(texts) == len(value):
+            return "".join(texts)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, (int, float)) and value in (0, 1):
+        return bool(value)
+    raise Unfit(f"{type(value).__name__} does not fit a bool")
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    number = _float(value)
+    if not number.is_integer():
+        raise Unfit("not a whole number")
+    return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdigit() else int(number)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise Unfit("the number is too large") from error
+    raise Unfit(f"{type(value).__name__} does not fit a number")

@@ -1,0 +1,1 @@
+"""How it travels: the only place that waits for the network."""

@@ -1,0 +1,132 @@
+"""The clocks of :class:`~zhipu_async.Timeouts`, made to run: one scope per attempt, one watch per body."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from ..errors import PoolTimeout, RequestTimeout
+
+_MEANING = {
+    "connect": "no connection was made",
+    "pool": "no connection of the pool became free",
+    "first_byte": "no answer began",
+    "first_token": "no token arrived",
+    "between": "nothing was received",
+    "total": "the call was not done",
+    "stream_total": "the stream did not end",
+}
+
+
+def timed_out(clock: str, seconds: float) -> RequestTimeout:
+    """The error of a clock that fired."""
+    kind = PoolTimeout if clock == "pool" else RequestTimeout
+    message = f"{_MEANING[clock]} within {seconds:g} s (clock {clock!r}; see Timeouts)"
+    return kind(message, clock=clock, seconds=seconds, arrived=clock not in ("connect", "pool"))
+
+
+class AttemptClock:
+    """``async with`` around one attempt: the current phase has its own limit, other limits hold for the whole."""
+
+    __slots__ = ("_caps", "_fires", "_scope", "_sent")
+
+    def __init__(self) -> None:
+        self._caps: list[tuple[float, str, float]] = []
+        self._fires: tuple[str, float] | None = None
+        self._sent = False
+
+    def cap(self, clock: str, seconds: float | None, began: float) -> None:
+        """From now on, the attempt ends ``seconds`` after ``began`` (loop time) at the latest."""
+        if seconds is not None:
+            self._caps.append((began + seconds, clock, seconds))
+
+    def phase(self, clock: str | None, seconds: float | None = None, *, sent: bool = False) -> None:
+        """A phase begins, which ends within ``seconds``; ``sent``: from now on the request may have arrived."""
+        limits = self._caps
+        if clock is not None and seconds is not None:
+            limits = [*limits, (asyncio.get_running_loop().time() + seconds, clock, seconds)]
+        self._sent = self._sent or sent
+        if limits:
+            when, name, length = min(limits)
+            self._fires = name, length
+            self._scope.reschedule(when)
+        elif self._fires is not None:
+            self._fires = None
+            self._scope.reschedule(None)
+
+    async def __aenter__(self) -> Self:
+        self._scope = asyncio.timeout(None)
+        await self._scope.__aenter__()
+        self.phase(None)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._scope.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            assert self._fires is not None
+            timeout = timed_out(*self._fires)
+            timeout.arrived = self._sent
+            raise timeout from None
+
+
+class SilenceWatch:
+    """Fires when a body is waited for and nothing comes. Costs two assignments per wait: the timer is left running and
+    looks, when it goes off, whether it was too early. It knows the body, never the stream that reads it."""
+
+    __slots__ = ("_between", "_deadline", "_fail", "_loop", "_since", "_timer", "_total")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fail: Callable[[RequestTimeout], None]) -> None:
+        self._loop = loop
+        self._fail = fail
+        self._between: float | None = None
+        self._total = 0.0
+        self._deadline: float | None = None
+        self._since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:
+        """Allow ``between`` seconds for each wait, and ``total`` seconds from ``began`` (loop time) for all."""
+        self._between = between
+        if total is not None:
+            self._total, self._deadline = total, began + total
+
+    def wait(self) -> None:
+        """A wait begins."""
+        self._since = self._loop.time()
+        if self._timer is None and (due := self._due()) is not None:
+            self._timer = self._loop.call_at(due[0], self._look)
+
+    def stop(self) -> None:
+        """A wait ended."""
+        self._since = None
+
+    def cancel(self) -> None:
+        """No more waits will come."""
+        self._since = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _due(self) -> tuple[float, str, float] | None:
+        limits: list[tuple[float, str, float]] = []
+        if self._between is not None and self._since is not None:
+            limits.append((self._since + self._between, "between", self._between))
+        if self._deadline is not None:
+            limits.append((self._deadline, "stream_total", self._total))
+        return min(limits) if limits else None
+
+    def _look(self) -> None:
+        self._timer = None
+        due = self._due() if self._since is not None else None
+        if due is None:
+            return
+        when, clock, seconds = due
+        if self._loop.time() >= when:
+            self._fail(timed_out(clock, seconds))
+        else:
+            self._timer = self._loop.call_at(when, self._look)

@@ -1,0 +1,48 @@
+"""The Authorization header: the key itself, or a token made from it and renewed before it expires."""
+
+from __future__ import annotations
+
+import time
+
+from ..config import Auth, KeySource, check_jwt_key, check_key
+from ..errors import ConfigError
+from ..protocol import token
+
+
+class Credentials:
+    """Gives the current Authorization. Never shows the key, in its repr or anywhere else."""
+
+    def __init__(self, source: KeySource, auth: Auth) -> None:
+        if auth not in ("bearer", "jwt"):
+            raise ConfigError(f'auth must be "bearer" or "jwt", not {auth!r}')
+        self.source = source
+        self.auth: Auth = auth
+        if isinstance(source, str) and auth == "jwt":
+            check_jwt_key(source)
+        self._tokens: dict[str, token.Token] = {}
+
+    @property
+    def renewable(self) -> bool:
+        """Whether tokens are made here, so that an expired one can be replaced."""
+        return self.auth == "jwt"
+
+    async def authorization(self) -> str:
+        """``Bearer ...``; awaits the key when it comes from an async callable."""
+        source = self.source
+        key = source if isinstance(source, str) else check_key(await source())
+        return f"Bearer {self._token(key) if self.auth == 'jwt' else key}"
+
+    def renew(self) -> None:
+        """The service called the token expired: sign a new one next time."""
+        self._tokens.clear()
+
+    def _token(self, key: str) -> str:
+        now = time.time()
+        signed = self._tokens.get(key)
+        if signed is None or now >= signed.stale_at or now < signed.stale_at - token.LIFE:
+            signed = token.sign(key, now)
+            self._tokens = {key: signed}  # rotation: the token of the key before is not needed again
+        return signed.text
+
+    def __repr__(self) -> str:
+        return f"<Credentials {self.auth}>"

@@ -1,0 +1,134 @@
+"""An aiohttp session of the user's in place of the pool: its connector, proxies, tracing and middlewares apply.
+
+It is never closed here. What the session does with connections cannot be seen, so a broken one is an ordinary failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientResponse,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    ConnectionTimeoutError,
+)
+from yarl import URL
+
+from ..config import Limits
+from ..errors import ClientClosedError, ConnectError
+from ..protocol.endpoint import HTTPRequest
+from ..telemetry import CallRecord
+from . import encoding
+from .clocks import AttemptClock, timed_out
+from .connection import BROKEN, Body, lost
+from .pool import PoolStatistics
+
+
+class InjectedSession:
+    """Opens requests on a session that belongs to the user."""
+
+    def __init__(self, session: ClientSession, limits: Limits) -> None:
+        self._session = session
+        self._limits = limits
+        self._in_use = 0
+
+    async def open(
+        self, request: HTTPRequest, headers: Mapping[str, str], clock: AttemptClock, record: CallRecord, *, fresh: bool
+    ) -> InjectedExchange:
+        """Send ``request`` and wait for the head of its answer. ``fresh`` cannot be asked of a foreign session."""
+        session, timeouts = self._session, request.timeouts
+        if session.closed:
+            raise ClientClosedError("the injected session is closed")
+        if getattr(session, "_loop", None) not in (None, asyncio.get_running_loop()):
+            raise ClientClosedError("the injected session belongs to another event loop")
+        clock.phase("first_byte", timeouts.first_byte, sent=True)
+        self._in_use += 1
+        try:
+            response = await session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=request.body,
+                headers={"Accept-Encoding": encoding.ACCEPTED, "Content-Type": "application/json", **headers},
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=ClientTimeout(sock_connect=timeouts.connect),
+                max_line_size=self._limits.head_line,
+                max_field_size=self._limits.head_line,
+                max_headers=self._limits.head_count,
+            )
+        except BaseException as error:
+            self._in_use -= 1
+            if isinstance(error, ConnectionTimeoutError) and timeouts.connect is not None:
+                raise timed_out("connect", timeouts.connect) from error
+            if isinstance(error, ClientConnectorError):
+                failure = ConnectError(f"no connection to {URL(request.url).origin()}: {error}")
+                failure.retryable = not isinstance(error, ClientSSLError)
+                raise failure from error
+            if isinstance(error, BROKEN):
+                raise lost(error, reused=False, what="no answer came") from error
+            raise
+        clock.phase(None)
+        record.first_byte()
+        return InjectedExchange(response, self)
+
+    def left(self) -> None:
+        """An exchange ended."""
+        self._in_use -= 1
+
+    def statistics(self) -> PoolStatistics:
+        """Only what is in use is known of a foreign session."""
+        return PoolStatistics(self._in_use, 0, 0)
+
+    async def close(self) -> None:
+        """Nothing: the session belongs to the user."""
+
+
+class InjectedExchange:
+    """Implements :class:`~.base.Exchange` over aiohttp's own response."""
+
+    def __init__(self, response: ClientResponse, session: InjectedSession) -> None:
+        self._response = response
+        self._session: InjectedSession | None = session
+        self._loop = asyncio.get_running_loop()
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self._body = Body(response.content, self.headers.get("content-encoding", ""))
+
+    def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:
+        """The clocks of the body."""
+        self._body.watch.limit(between, total, began)
+
+    async def read(self) -> bytes:
+        return await self._body.read()
+
+    async def read_all(self, limit: int | None) -> bytes:
+        body = await self._body.read_all(limit)
+        self.finish()
+        return body
+
+    def finish(self) -> None:
+        if self._part():
+            self._response.release()
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = not self._loop.is_running()
+        if not here:
+            self._loop.call_soon_threadsafe(self.close)
+        elif self._part():
+            self._response.close()
+
+    def _part(self) -> bool:
+        session, self._session = self._session, None
+        if session is not None:
+            self._body.watch.cancel()
+            session.left()
+        return session is not None

@@ -1,0 +1,206 @@
+"""Attempts and the sleeps between them, on tenacity. Whether and how long is decided in ``protocol.retry``."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from ..config import RetryPolicy
+from ..errors import APIError, AttemptRecord, ConnectionLost, TransportError, ZhipuError
+from ..protocol import faults
+from ..protocol.endpoint import HTTPRequest
+from ..protocol.retry import Progress, at_once, wait_before_retry
+from ..telemetry import CallRecord
+from .base import Exchange
+from .clocks import AttemptClock
+from .credentials import Credentials
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+REDIRECTS = 3
+"""Redirects followed within one attempt, and only to where the request was going anyway (scheme, host, port)."""
+
+
+class Opener(Protocol):
+    """What sends a request and gives its answer: the pool, or a session of the user's."""
+
+    async def open(
+        self,
+        request: HTTPRequest,
+        headers: Mapping[str, str],
+        clock: AttemptClock,
+        record: CallRecord,
+        *,
+        fresh: bool,
+    ) -> OpenExchange: ...
+
+
+class OpenExchange(Exchange, Protocol):
+    """An exchange whose body can be put under clocks."""
+
+    def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None: ...
+
+
+class RetryingTransport:
+    """Implements :class:`~.base.Transport`: the first attempt runs bare, tenacity is asked after a first failure."""
+
+    def __init__(self, opener: Opener, credentials: Credentials, policy: RetryPolicy) -> None:
+        self._opener = opener
+        self._credentials = credentials
+        self._policy = policy
+
+    async def send(self, request: HTTPRequest, receive: Callable[[Exchange], Awaitable[T]], record: CallRecord) -> T:
+        """What ``receive`` makes of the answer. The error in the end is the last attempt's own, with the history."""
+        call = _CallUnderWay(self._credentials, self._policy, request, record)
+        try:
+            try:
+                return await self.attempt(call, receive)
+            except ZhipuError as error:
+                if not call.goes_on_after(error):
+                    raise
+                return await self._again(call, receive, error)
+        except ZhipuError as error:
+            error.attempts = tuple(call.history)
+            record.fail(error)
+            raise
+        except BaseException:
+            record.fail(None)
+            raise
+
+    async def _again(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]], first: ZhipuError) -> T:
+        from tenacity import AsyncRetrying
+
+        pending: list[ZhipuError] = [first]
+
+        async def attempt() -> T:
+            if pending:
+                raise pending.pop()
+            return await self.attempt(call, receive)
+
+        retrying = AsyncRetrying(retry=call.retry, wait=call.wait, sleep=asyncio.sleep, reraise=True)
+        return await retrying(attempt)
+
+    async def attempt(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]]) -> T:
+        """One attempt; the idle race is repeated at once on a fresh connection and counts as the same attempt."""
+        call.begin(asyncio.get_running_loop().time())
+        try:
+            return await self._once(call, receive, fresh=call.request.creates)
+        except TransportError as error:
+            if not at_once(error, creates=call.request.creates):
+                raise
+        return await self._once(call, receive, fresh=True)
+
+    async def _once(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]], *, fresh: bool) -> T:
+        request, record = call.request, call.record
+        timeouts, loop = request.timeouts, asyncio.get_running_loop()
+        clock = AttemptClock()
+        clock.cap("total", timeouts.total, call.began)
+        if request.stream:
+            clock.cap("first_token", timeouts.first_token, loop.time())
+        try:
+            async with clock:
+                headers = {**request.headers, "Authorization": await self._credentials.authorization()}
+                exchange = await self._follow(request, headers, clock, record, fresh=fresh)
+                try:
+                    exchange.limit(timeouts.between, timeouts.stream_total if request.stream else None, call.began)
+                    if exchange.status >= 300:
+                        raise await _refusal(exchange)
+                    return await receive(exchange)
+                except BaseException:
+                    exchange.close()
+                    raise
+        except APIError as error:
+            error.method, error.url = request.method, request.url.partition("?")[0]
+            raise
+
+    async def _follow(
+        self, request: HTTPRequest, headers: Mapping[str, str], clock: AttemptClock, record: CallRecord, *, fresh: bool
+    ) -> OpenExchange:
+        """The answer, after redirects to the same origin. Others are left as they are: the key goes nowhere else."""
+        for _ in range(REDIRECTS):
+            exchange = await self._opener.open(request, headers, clock, record, fresh=fresh)
+            keeps_method = exchange.status in (307, 308) or request.method == "GET"
+            if exchange.status not in (301, 302, 303, 307, 308) or not keeps_method:
+                return exchange
+            url = urljoin(request.url, exchange.headers.get("location", ""))
+            if urlsplit(url)[:2] != urlsplit(request.url)[:2] or url == request.url:
+                return exchange
+            exchange.close()
+            request = replace(request, url=url)
+        return await self._opener.open(request, headers, clock, record, fresh=fresh)
+
+
+class _CallUnderWay:
+    """What a call has done so far, and tenacity's two questions about it."""
+
+    def __init__(self, credentials: Credentials, policy: RetryPolicy, request: HTTPRequest, record: CallRecord) -> None:
+        self.request = request
+        self.record = record
+        self.history: list[AttemptRecord] = []
+        self.began = asyncio.get_running_loop().time()
+        self._credentials = credentials
+        self._policy = policy
+        self._attempt_began = self.began
+        self._token_renewed = False
+        self._delay: float | None = None
+
+    def begin(self, now: float) -> None:
+        """An attempt begins."""
+        self._attempt_began = now
+        self.record.attempt()
+
+    def goes_on_after(self, error: ZhipuError) -> bool:
+        """Note the failure and decide; the delay is then in :meth:`wait`."""
+        now = asyncio.get_running_loop().time()
+        progress = Progress(
+            attempt=len(self.history) + 1 - self._token_renewed,
+            elapsed=now - self.began,
+            token_renewed=self._token_renewed,
+            renewable=self._credentials.renewable,
+        )
+        delay = wait_before_retry(error, self._policy, progress, creates=self.request.creates, jitter=random.random())
+        total = self.request.timeouts.total
+        if delay is not None and total is not None and progress.elapsed + delay >= total:
+            delay = None  # a sleep that would cross the deadline is not begun
+        if delay is not None and isinstance(error, APIError) and faults.retry_of(error) is faults.Retry.TOKEN:
+            self._token_renewed = True
+            self._credentials.renew()
+        seconds = now - self._attempt_began
+        number = len(self.history) + 1
+        self.history.append(AttemptRecord(number, self._attempt_began - self.began, seconds, _summary(error), delay))
+        self.record.attempt_failed(error, seconds, delay)
+        self._delay = delay
+        return delay is not None
+
+    def retry(self, state: RetryCallState) -> bool:
+        """tenacity asks whether to go on; the failure of its first attempt was decided on before it was made."""
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, ZhipuError):
+            return False
+        return state.attempt_number == 1 or self.goes_on_after(error)
+
+    def wait(self, state: RetryCallState) -> float:
+        """tenacity asks how long to sleep."""
+        return self._delay or 0.0
+
+
+async def _refusal(exchange: Exchange) -> ZhipuError:
+    """The error that an answer of 300 and above is."""
+    try:
+        body = await exchange.read_all(1024 * 1024)
+    except TransportError as error:
+        body = str(error).encode()
+    return faults.of_response(exchange.status, exchange.headers, body) or ConnectionLost("an answer of no known kind")
+
+
+def _summary(error: Exception) -> str:
+    text: Any = error.message if isinstance(error, ZhipuError) else error
+    code = f" {error.code or error.status}" if isinstance(error, APIError) else ""
+    return f"{type(error).__name__}{code}: {text}"[:200]

@@ -1,0 +1,66 @@
+"""A URL taken apart: where its connection leads, and what the head of a request to it says."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from yarl import URL
+
+from ..protocol.endpoint import HTTPRequest
+from . import encoding
+
+
+class Route(NamedTuple):
+    """Where a connection leads: what two requests must share to share a connection."""
+
+    scheme: str
+    host: str
+    port: int | None
+    proxy: str | None
+
+
+class Target(NamedTuple):
+    """What is known of a URL before anything is sent."""
+
+    url: URL
+    route: Route
+    line: str
+    """The request target: the path, or the whole URL for a proxy that is spoken to in plain text."""
+    head: str
+    """The Host header, and the authorization for such a proxy."""
+
+
+def take_apart(text: str, proxy: str | None) -> Target:
+    """``text`` (absolute, percent-encoded) as it is reached through ``proxy``."""
+    url = URL(text, encoded=True)
+    plain_proxy = proxy if url.scheme == "http" else None
+    head = f"Host: {url.host_port_subcomponent or ''}\r\n"
+    if plain_proxy and (credentials := _basic_authorization(URL(plain_proxy))):
+        head += f"Proxy-Authorization: {credentials}\r\n"
+    line = str(url.with_fragment(None)) if plain_proxy else url.raw_path_qs
+    return Target(url, Route(url.scheme, url.raw_host or "", url.port, proxy), line, head)
+
+
+def head(request: HTTPRequest, target: Target, headers: Mapping[str, str]) -> bytes:
+    """Request line and headers; all values were checked when they were given."""
+    lines = [f"{request.method} {target.line} HTTP/1.1\r\n{target.head}"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    given = {name.lower() for name in headers}
+    if "accept-encoding" not in given:
+        lines.append(f"Accept-Encoding: {encoding.ACCEPTED}\r\n")
+    if request.body is not None:
+        if "content-type" not in given:
+            lines.append("Content-Type: application/json\r\n")
+        lines.append(f"Content-Length: {len(request.body)}\r\n")
+    elif request.method in ("POST", "PUT", "PATCH"):
+        lines.append("Content-Length: 0\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def _basic_authorization(url: URL) -> str | None:
+    if url.user is None and url.password is None:
+        return None
+    return "Basic " + base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode("ascii")

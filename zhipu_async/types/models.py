@@ -1,0 +1,27 @@
+"""The list of models: ``GET /models`` (README.md section 4)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .base import Request, Response
+
+
+class ModelsRequest(Request, kw_only=True, frozen=True, omit_defaults=True):
+    """List the core text models. A missing id does not mean that a model cannot be used."""
+
+
+class Model(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A model by id."""
+
+    id: str
+    object: str | None = None
+    owned_by: str | None = None
+    created: int | None = None
+
+
+class ModelList(Response, kw_only=True, omit_defaults=True, dict=True):
+    """The models in ``data``."""
+
+    object: str | None = None
+    data: list[Model] = []

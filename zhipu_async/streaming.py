@@ -48,9 +48,9 @@ class Source(Protocol):
 class Stream(Generic[C, R]):
     """Chunks of an answer as they come: ``async for chunk in stream``.
 
-    Enter it with ``async with`` or just iterate; leaving early, or dropping the last reference, closes the
-    connection at once. Iterating raises the error that a frame carries, StreamTruncated when the stream breaks off, and never for a
-    finish reason. A stream never repeats a request, and is read once, by one task of the loop it was opened on.
+    Enter it with ``async with`` or just iterate; leaving early, or dropping the last reference, closes the connection
+    at once. Iterating raises the error that a frame carries, StreamTruncated when the stream breaks off, and never for
+    a finish reason. A stream never repeats a request, and is read once, by one task of the loop it was opened on.
     """
 
     def __init__(self, source: Source, reader: ChunkReader[C, R], ready: deque[C], record: CallRecord) -> None:

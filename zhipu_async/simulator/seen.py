@@ -1,0 +1,79 @@
+"""What the simulator saw: requests, and the connections they came on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zhipu_async.simulator.shapes import is_object
+
+
+@dataclass(slots=True, eq=False)
+class SeenRequest:
+    """One request as it arrived, and how it ended. Times are seconds of the event loop's clock."""
+
+    number: int
+    """Its place among all requests, from 0."""
+    connection: int
+    """The connection it came on, from 1 in the order of opening; 0 where connections are not counted."""
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    received_at: float
+    raw: bytes = field(default=b"", repr=False)
+    body: Any = field(default=None, repr=False)
+    """The parsed JSON, or None."""
+    fields: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The variable parts of the path, by name."""
+    status: int | None = None
+    """The HTTP status that was written; None as long as none was."""
+    ended_at: float | None = None
+    """When the answer had been written, or the connection was gone."""
+    closed_by_peer: bool = False
+    """Whether the peer closed the connection before the answer was complete."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field of the body with this name, or `default` where the body is no JSON object or does not have it."""
+        return self.body.get(name, default) if is_object(self.body) else default
+
+    @property
+    def model(self) -> str:
+        """The model asked for, in lower case as it is served; "" where there is none."""
+        model = self.get("model")
+        return model.lower() if isinstance(model, str) else ""
+
+    @property
+    def stream(self) -> bool:
+        """Whether a stream was asked for."""
+        return self.get("stream") is True
+
+
+class Connections:
+    """How many connections the simulator has had."""
+
+    opened: int
+    """Connections so far."""
+    open: int
+    """Connections now."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.open = 0
+        self._numbers: dict[object, int] = {}
+
+    def number(self, protocol: object) -> int:
+        """The number of a connection, from 1 in the order of opening; 0 if it was not counted."""
+        return self._numbers.get(protocol, 0)
+
+    def made(self, protocol: object) -> None:
+        """Count a connection that was opened."""
+        self.opened += 1
+        self.open += 1
+        self._numbers[protocol] = self.opened
+
+    def lost(self, protocol: object) -> None:
+        """Count a connection that is gone."""
+        if self._numbers.pop(protocol, None) is not None:
+            self.open -= 1

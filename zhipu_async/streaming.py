@@ -50,7 +50,8 @@ class Stream(Generic[C, R]):
 
     Enter it with ``async with`` or just iterate; leaving early, or dropping the last reference, closes the connection
     at once. Iterating raises the error that a frame carries, StreamTruncated when the stream breaks off, and never for
-    a finish reason. A stream never repeats a request, and is read once, by one task of the loop it was opened on.
+    a finish reason. A stream never repeats a request, and is read once, by one task of the loop it was opened on. It is
+    closed when that task is cancelled while it waits.
     """
 
     def __init__(self, source: Source, reader: ChunkReader[C, R], ready: deque[C], record: CallRecord) -> None:
@@ -103,9 +104,8 @@ class Stream(Generic[C, R]):
             self._reader.fail(error)
             self._end()
             return
-        except asyncio.CancelledError:
-            if self._loop.is_closed():  # the loop ended while this waited
-                self._source = None
+        except BaseException:  # cancelled: the task that is kept by someone would keep the connection with it
+            self._leave()
             raise
         finally:
             self._reading = False

@@ -1,0 +1,49 @@
+"""What many tests use: a client beside a simulator, with short sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import pytest
+
+from zhipu_async import AsyncZhipuAI, RetryPolicy
+from zhipu_async.simulator import Scenario, Simulator
+
+SHORT_SLEEPS = RetryPolicy(base=0.001, cap=0.002, overload_base=0.001, overload_cap=0.002)
+
+
+class Serve(Protocol):
+    """Starts a simulator and a client of it; both end with the test."""
+
+    async def __call__(self, scenario: Scenario | None = None, **settings: Any) -> tuple[AsyncZhipuAI, Simulator]: ...
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ZHIPU_API_KEY", "ZHIPUAI_API_KEY", "ZAI_API_KEY", "ZHIPU_BASE_URL", "ZAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """``client, sim = await serve(scenario, **settings of the client)``."""
+    async with AsyncExitStack() as stack:
+
+        async def start(scenario: Scenario | None = None, **settings: Any) -> tuple[AsyncZhipuAI, Simulator]:
+            sim = await stack.enter_async_context(Simulator(scenario))
+            settings = {"retry": SHORT_SLEEPS, "api_key": sim.api_key, "base_url": sim.base_url, **settings}
+            client = await stack.enter_async_context(AsyncZhipuAI(**settings))
+            return client, sim
+
+        yield start
+
+
+@pytest.fixture
+def ask() -> Callable[..., dict[str, Any]]:
+    """The arguments of a small chat call, with changes: ``create(**ask(stream=True))``."""
+    return lambda **changes: {"model": "glm-4.6", "messages": [{"role": "user", "content": "Hello"}], **changes}

@@ -1,0 +1,220 @@
+"""One client object and several event loops: one after another, in threads, after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from zhipu_async import AsyncZhipuAI, ClientClosedError, Stream
+from zhipu_async.simulator import Case, Delivery, Pace, Reply, Scenario, Simulator
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@contextmanager
+def service(scenario: Scenario | None = None) -> Iterator[Simulator]:
+    """A simulator on a loop of its own, in a thread."""
+    started, ended = threading.Event(), threading.Event()
+    box: list[Simulator] = []
+
+    async def run() -> None:
+        async with Simulator(scenario) as sim:
+            box.append(sim)
+            started.set()
+            while not ended.is_set():
+                await asyncio.sleep(0.01)
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    started.wait()
+    try:
+        yield box[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Fails when anything warns, also from the destructors of what the block leaves behind."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+
+
+def test_three_runs_with_one_client_and_no_close(ask: Ask) -> None:
+    """Sessions end with their loop: no warning, nothing left open, although nobody called close()."""
+    with service() as sim, no_warnings():
+        client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
+
+        async def use() -> None:
+            assert (await client.chat.completions.create(**ask())).text
+            stream = await client.chat.completions.create(**ask(stream=True))
+            assert (await stream.until_done()).text
+
+        for _ in range(3):
+            asyncio.run(use())
+        assert client.pool.statistics().in_use == client.pool.statistics().idle == 0
+        del client
+
+
+def test_a_stream_left_open_ends_with_its_loop(ask: Ask) -> None:
+    """A stream that is still held when its loop ends is closed there; using it afterwards is a clear error."""
+    with service(Scenario(pace=Pace(per_chunk=0.05))) as sim, no_warnings():
+        client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
+
+        async def begin() -> Stream[Any, Any]:
+            return await client.chat.completions.create(**ask(stream=True))
+
+        async def go_on(stream: Stream[Any, Any]) -> None:
+            async for _ in stream:
+                pass
+
+        stream = asyncio.run(begin())
+        with pytest.raises(ClientClosedError, match="event loop"):
+            asyncio.run(go_on(stream))
+        del stream, client
+
+
+def test_two_loops_in_two_threads_at_once(ask: Ask) -> None:
+    """Each thread's loop has connections of its own; a hundred calls from each."""
+    with service() as sim, no_warnings():
+        client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
+        texts: list[str] = []
+
+        async def use() -> None:
+            for reply in await asyncio.gather(*(client.chat.completions.create(**ask()) for _ in range(100))):
+                texts.append(reply.text)
+
+        threads = [threading.Thread(target=asyncio.run, args=(use(),)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(texts) == 200
+        del client
+
+
+def test_a_stream_dropped_in_another_thread_is_closed_on_its_own_loop(ask: Ask) -> None:
+    """The last reference may go away anywhere; the connection is closed where it lives."""
+
+    async def main() -> None:
+        async with (
+            Simulator(Scenario(pace=Pace(per_chunk=0.02))) as sim,
+            AsyncZhipuAI(sim.api_key, base_url=sim.base_url) as client,
+        ):
+            box = [await client.chat.completions.create(**ask(stream=True))]
+            await asyncio.to_thread(box.clear)
+            await sim.wait_until(lambda: sim.connections.open == 0, timeout=2)
+            assert sim.connections.open == 0
+            assert client.pool.statistics().in_use == 0
+
+    with no_warnings():
+        asyncio.run(main())
+
+
+FORKING = """
+import asyncio, gc, os, sys, threading
+from zhipu_async import AsyncZhipuAI
+
+ASK = dict(model="glm-4.6", messages=[{"role": "user", "content": "Hello"}])
+client = AsyncZhipuAI(sys.argv[1], base_url=sys.argv[2], max_retries=0)
+streams = []
+under_way, forked = threading.Event(), threading.Event()
+
+async def ask():
+    return (await client.chat.completions.create(**ASK)).text
+
+def in_child():
+    global client
+    streams.clear()
+    gc.collect()
+    print("child", [asyncio.run(ask()) for _ in range(2)], flush=True)
+    del client
+    gc.collect()
+
+def in_child_thread():
+    thread = threading.Thread(target=in_child)  # a thread without the running loop that was inherited
+    thread.start()
+    thread.join()
+    os._exit(0)
+
+async def parent():
+    await ask()
+    if sys.argv[3] == "while idle":
+        if os.fork() == 0:
+            in_child_thread()
+        await asyncio.to_thread(os.wait)
+        print("parent", await asyncio.wait_for(ask(), 5), flush=True)
+        await client.close()
+        return
+    slow = asyncio.create_task(ask())
+    streams.append(await client.chat.completions.create(**ASK, stream=True))
+    if sys.argv[3] == "inside the loop":
+        if os.fork() == 0:
+            in_child_thread()
+    else:
+        under_way.set()
+        await asyncio.to_thread(forked.wait)
+    await asyncio.to_thread(os.wait)
+    print("parent", await slow, (await streams.pop().until_done()).text, await ask(), flush=True)
+    await client.close()
+
+if sys.argv[3] != "beside the loop":
+    asyncio.run(parent())
+else:
+    loop = threading.Thread(target=asyncio.run, args=(parent(),))
+    loop.start()
+    under_way.wait()
+    if os.fork() == 0:
+        in_child()
+        sys.exit(0)  # with the interpreter's whole clean-up
+    forked.set()
+    loop.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("place", ["inside the loop", "beside the loop", "while idle"])
+def test_a_forked_child_works_and_leaves_the_parents_requests_alone(place: str) -> None:
+    """The fork happens while a call and a stream of the parent are in flight: all calls of both processes succeed."""
+    slow = Case(
+        lambda request: not request.stream and request.number == 2 and place != "while idle",
+        [Reply("slow", delivery=Delivery(head_after=1))],
+    )
+    stream = Case(lambda request: request.stream, [Reply("abcdef", pieces=list("abcdef"))])
+    scenario = Scenario(cases=[slow, stream], replies=[Reply("ok", times=None)], pace=Pace(per_chunk=0.2))
+    with service(scenario) as sim:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-W",
+                "ignore::DeprecationWarning",
+                "-c",
+                FORKING,
+                sim.api_key,
+                sim.base_url,
+                place,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    answers = "parent ok" if place == "while idle" else "parent slow abcdef ok"
+    assert sorted(done.stdout.splitlines()) == ["child ['ok', 'ok']", answers], done.stderr
+    assert done.stderr == ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
+import trustme
 
 from zhipu_async import AsyncZhipuAI, RetryPolicy
 from zhipu_async.simulator import Scenario, Simulator
@@ -47,3 +49,13 @@ async def serve() -> AsyncIterator[Serve]:
 def ask() -> Callable[..., dict[str, Any]]:
     """The arguments of a small chat call, with changes: ``create(**ask(stream=True))``."""
     return lambda **changes: {"model": "glm-4.6", "messages": [{"role": "user", "content": "Hello"}], **changes}
+
+
+@pytest.fixture(scope="session")
+def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context for 127.0.0.1 and a client's that knows its authority."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    return server, client

@@ -19,8 +19,10 @@ ROOMS = {
     "binding": {"errors", "types", "protocol", "streaming"},
     "resources": {"types", "protocol", "binding"},
     "transport": {"errors", "config", "telemetry", "protocol"},
+    "dispatch": {"errors", "config", "telemetry", "types", "protocol", "streaming", "binding", "transport"},
     "client": {
-        "errors", "version", "config", "telemetry", "types", "protocol", "streaming", "binding", "resources", "transport",
+        "errors", "version", "config", "telemetry", "types", "protocol",
+        "streaming", "binding", "resources", "transport", "dispatch",
     },
     "simulator": set(),
 }  # fmt: skip
@@ -39,7 +41,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli"},
 }
-"""Packages and the only rooms or files that import them (for type checking alone, client.py names aiohttp's classes)."""
+"""Packages and the only rooms or files that import them (aside from names for type checking)."""
 
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

@@ -1,8 +1,9 @@
 """The asyncio-first client for the GLM models of Zhipu AI (open.bigmodel.cn) and Z.ai (api.z.ai)."""
 
 from .attachments import AudioPart, FilePart, ImagePart, VideoPart
-from .client import AsyncZhipuAI, RawResponse
+from .client import AsyncZhipuAI
 from .config import Limits, RetryPolicy, Timeouts
+from .dispatch import RawResponse
 from .errors import (
     AccountError,
     APIError,

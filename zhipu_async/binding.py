@@ -38,12 +38,22 @@ class Sender(Protocol):
         """The answer as a stream, once its first token has arrived."""
         ...
 
+    @property
+    def raw_sender(self) -> Sender:
+        """The same, but every answer comes as status, headers and body bytes."""
+        ...
+
 
 class Resource:
     """A group of endpoints, bound to a client."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
+
+    @property
+    def with_raw_response(self) -> Any:
+        """The same resource with methods that give a ``RawResponse``: what no struct has a field for is in its body."""
+        return type(self)(self._sender.raw_sender)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(name for name in dir(self) if not name.startswith('_'))}>"

@@ -3,136 +3,30 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 from . import config, resources
 from .binding import Group
 from .config import Auth, KeySource, Limits, RetryPolicy, Timeouts
-from .errors import ConfigError, DecodeError, ZhipuError
-from .protocol import codec, faults
-from .protocol.chunks import ChunkReader, StreamKind
-from .protocol.endpoint import Call, HTTPRequest
-from .streaming import Stream
-from .telemetry import CallRecord, Hook, ModelStatistics, Telemetry
-from .transport.base import Exchange
+from .dispatch import Dispatcher, RawResponse, Settings
+from .errors import ConfigError
+from .protocol import codec
+from .protocol.endpoint import HTTPRequest
+from .telemetry import Hook, ModelStatistics, Telemetry
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
-from .transport.retrying import RetryingTransport
-from .types.base import Response
+from .version import VERSION
 
 if TYPE_CHECKING:
     from aiohttp import BaseConnector, ClientSession
 
-from .version import VERSION
-
 T = TypeVar("T")
-C = TypeVar("C")
-R = TypeVar("R")
 
 _DEFAULT_HEADERS = {"Accept": "application/json", "User-Agent": f"zhipu-async/{VERSION}"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """What a client and the clients made of it by ``with_options`` differ in."""
-
-    credentials: Credentials
-    base_url: str
-    timeouts: Timeouts
-    retry: RetryPolicy
-    limits: Limits
-    timeout: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-class RawResponse:
-    """Status, headers and body bytes of an answer, as they came."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    def __repr__(self) -> str:
-        return f"<RawResponse {self.status}, {len(self.body)} bytes>"
-
-
-class _Dispatcher:
-    """Sends calls; what the resources of a client hold. Refers to the pool, not to the client."""
-
-    def __init__(self, settings: _Settings, opener: SessionPool | InjectedSession, telemetry: Telemetry) -> None:
-        self.settings = settings
-        self.opener = opener
-        self.telemetry = telemetry
-        self._transport = RetryingTransport(opener, settings.credentials, settings.retry)
-
-    async def send(self, call: Call[T]) -> T:
-        """The whole answer of ``call``."""
-        request = self._request(call)
-        record = CallRecord(self.telemetry, request.endpoint, request.model)
-
-        async def receive(exchange: Exchange) -> T:
-            body = await exchange.read_all(self.settings.limits.body)
-            if faults.looks_like_fault(body) and (error := faults.of_response(exchange.status, exchange.headers, body)):
-                raise error
-            answer = codec.decode(call.endpoint.response, body)
-            _received(answer, record, exchange.headers)
-            return answer
-
-        return await self._transport.send(request, receive, record)
-
-    async def open(self, call: Call[R], kind: StreamKind[C, R]) -> Stream[C, R]:
-        """The answer of ``call`` as a stream, once the first frame that says something has arrived."""
-        request = self._request(call)
-        record = CallRecord(self.telemetry, request.endpoint, request.model)
-        limits = self.settings.limits
-
-        async def receive(exchange: Exchange) -> Stream[C, R]:
-            reader = ChunkReader(kind, headers=exchange.headers, limit=limits.event)
-            ready: deque[C] = deque()
-            data = await exchange.read()
-            if _is_no_stream(exchange.headers, data):
-                raise await _instead_of_stream(exchange, data, limits.body)
-            while True:
-                ready.extend(reader.feed(data) if data else reader.close())
-                if reader.failure is not None and not reader.started:
-                    raise reader.failure
-                if reader.started or reader.complete or reader.failure is not None:
-                    record.first_token()
-                    return Stream(exchange, reader, ready, record)
-                data = await exchange.read()
-
-        return await self._transport.send(request, receive, record)
-
-    async def raw(self, request: HTTPRequest) -> RawResponse:
-        """The answer as it came; an error envelope is raised all the same."""
-        record = CallRecord(self.telemetry, request.endpoint, request.model)
-
-        async def receive(exchange: Exchange) -> RawResponse:
-            body = await exchange.read_all(self.settings.limits.body)
-            if faults.looks_like_fault(body) and (error := faults.of_response(exchange.status, exchange.headers, body)):
-                raise error
-            record.succeed()
-            return RawResponse(exchange.status, exchange.headers, body)
-
-        return await self._transport.send(request, receive, record)
-
-    def _request(self, call: Call[Any]) -> HTTPRequest:
-        settings = self.settings
-        return codec.encode(
-            call,
-            settings.base_url,
-            headers=settings.headers,
-            query=settings.query,
-            timeout=settings.timeout,
-            default=settings.timeouts,
-        )
 
 
 class AsyncZhipuAI:
@@ -189,7 +83,7 @@ class AsyncZhipuAI:
     ) -> None:
         key, url = config.key_and_endpoint(api_key, base_url)
         limits = limits or Limits()
-        settings = _Settings(
+        settings = Settings(
             credentials=Credentials(key, auth),
             base_url=url,
             timeouts=timeout if isinstance(timeout, Timeouts) else Timeouts(),
@@ -207,7 +101,7 @@ class AsyncZhipuAI:
             _check_tls(ssl)
             opener = SessionPool(limits, ssl=ssl, proxy=_check_proxy(proxy), trust_env=trust_env, connector=connector)
         self._owner = True
-        self._sender = _Dispatcher(settings, opener, Telemetry(hooks))
+        self._sender = Dispatcher(settings, opener, Telemetry(hooks))
 
     # ------------------------------------------------------------ settings
 
@@ -247,7 +141,7 @@ class AsyncZhipuAI:
         )
         other = type(self).__new__(type(self))
         other._owner = False
-        other._sender = _Dispatcher(settings, self._sender.opener, self._sender.telemetry)
+        other._sender = Dispatcher(settings, self._sender.opener, self._sender.telemetry)
         return other
 
     # ------------------------------------------------------------ calls without an endpoint of their own
@@ -355,29 +249,6 @@ class AsyncZhipuAI:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.base_url} auth={self._sender.settings.credentials.auth}>"
-
-
-def _received(answer: object, record: CallRecord, headers: Mapping[str, str]) -> None:
-    timing = record.succeed(getattr(answer, "usage", None), getattr(answer, "finish_reason", None))
-    if isinstance(answer, Response):
-        answer._received(timing, headers)  # pyright: ignore[reportPrivateUsage]
-
-
-def _is_no_stream(headers: Mapping[str, str], data: bytes) -> bool:
-    """Whether JSON or HTML came instead of a stream, whatever its content type says (streaming.md section 1)."""
-    kind = headers.get("content-type", "").lower()
-    if "event-stream" not in kind and ("json" in kind or "html" in kind):
-        return True
-    return data.lstrip()[:1] in (b"{", b"<", b"[")
-
-
-async def _instead_of_stream(exchange: Exchange, data: bytes, limit: int | None) -> ZhipuError:
-    body = data + await exchange.read_all(limit) if data else data
-    error = faults.of_response(exchange.status, exchange.headers, body)
-    return error or DecodeError(
-        f"a whole body ({exchange.headers.get('content-type', 'no content type')}) came instead of a stream",
-        body=codec.excerpt(body),
-    )
 
 
 def _retry(policy: RetryPolicy, max_retries: int | None) -> RetryPolicy:

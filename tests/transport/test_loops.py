@@ -31,8 +31,7 @@ def service(scenario: Scenario | None = None) -> Iterator[Simulator]:
         async with Simulator(scenario) as sim:
             box.append(sim)
             started.set()
-            while not ended.is_set():
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(ended.wait)
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
@@ -56,7 +55,8 @@ def no_warnings() -> Iterator[None]:
 
 def test_three_runs_with_one_client_and_no_close(ask: Ask) -> None:
     """Sessions end with their loop: no warning, nothing left open, although nobody called close()."""
-    with service() as sim, no_warnings():
+
+    def run(sim: Simulator) -> None:
         client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
 
         async def use() -> None:
@@ -67,12 +67,15 @@ def test_three_runs_with_one_client_and_no_close(ask: Ask) -> None:
         for _ in range(3):
             asyncio.run(use())
         assert client.pool.statistics().in_use == client.pool.statistics().idle == 0
-        del client
+
+    with service() as sim, no_warnings():
+        run(sim)
 
 
 def test_a_stream_left_open_ends_with_its_loop(ask: Ask) -> None:
     """A stream that is still held when its loop ends is closed there; using it afterwards is a clear error."""
-    with service(Scenario(pace=Pace(per_chunk=0.05))) as sim, no_warnings():
+
+    def run(sim: Simulator) -> None:
         client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
 
         async def begin() -> Stream[Any, Any]:
@@ -85,12 +88,15 @@ def test_a_stream_left_open_ends_with_its_loop(ask: Ask) -> None:
         stream = asyncio.run(begin())
         with pytest.raises(ClientClosedError, match="event loop"):
             asyncio.run(go_on(stream))
-        del stream, client
+
+    with service(Scenario(pace=Pace(per_chunk=0.05))) as sim, no_warnings():
+        run(sim)
 
 
 def test_two_loops_in_two_threads_at_once(ask: Ask) -> None:
     """Each thread's loop has connections of its own; a hundred calls from each."""
-    with service() as sim, no_warnings():
+
+    def run(sim: Simulator) -> None:
         client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
         texts: list[str] = []
 
@@ -104,7 +110,9 @@ def test_two_loops_in_two_threads_at_once(ask: Ask) -> None:
         for thread in threads:
             thread.join()
         assert len(texts) == 200
-        del client
+
+    with service() as sim, no_warnings():
+        run(sim)
 
 
 def test_a_stream_dropped_in_another_thread_is_closed_on_its_own_loop(ask: Ask) -> None:

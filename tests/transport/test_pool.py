@@ -63,7 +63,7 @@ async def test_a_body_that_never_ends_after_done_costs_its_connection_only(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that keeps the body open after [DONE] delays nobody and leaves nothing in use."""
-    monkeypatch.setattr("zhipu_async.transport.pool.DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr("zhipu_async.transport.loop_pool.DRAIN_SECONDS", 0.05)
     scenario = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(lingers=30))])
     async with Simulator(scenario) as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url) as client:
         for _ in range(3):

@@ -326,7 +326,7 @@ async def test_no_error_is_tenacitys(serve: Serve, ask: Ask) -> None:
 
 
 async def test_errors_name_where_they_happened_and_hold_no_key(ask: Ask, serve: Serve) -> None:
-    """An error of the service names method, address without query, and ids; neither its text nor its state holds the key."""
+    """An error of the service names method and address without query; neither its text nor its state holds the key."""
     client, sim = await serve(Scenario(replies=[Refusal("1113", times=None)]), default_query={"secret": "q"})
     with pytest.raises(AccountError) as caught:
         await client.chat.completions.create(**ask())

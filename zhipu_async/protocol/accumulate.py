@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from ..types.chat import Audio, ChatCompletion, ChatCompletionChunk, ChatMessage, Choice, ChunkChoice
@@ -29,22 +30,34 @@ class _Text:
         if not self.seen:
             return None
         if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
+            self._pieces = [_whole_characters("".join(self._pieces))]
         return self._pieces[0] if self._pieces else ""
 
 
+def _whole_characters(text: str) -> str:
+    """``text`` with characters whose two surrogates came in two pieces made whole."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return text
+
+
 class _GrowingCall:
-    __slots__ = ("arguments", "id", "ids", "index", "mcp", "name", "position", "type")
+    __slots__ = ("arguments", "id", "index", "mcp", "name", "position", "type")
 
     def __init__(self, position: int, index: int | None) -> None:
         self.position = position
         self.index = index
-        self.ids: set[str] = set()
         self.id: str | None = None
         self.name: str | None = None
         self.type: str | None = None
         self.mcp: dict[str, Any] | None = None
         self.arguments = _Text()
+
+    @property
+    def named(self) -> bool:
+        return bool(self.name) or self.mcp is not None
 
 
 class ToolCallAccumulator:
@@ -52,20 +65,20 @@ class ToolCallAccumulator:
 
     def __init__(self) -> None:
         self._calls: list[_GrowingCall] = []
-        self._at_index: dict[int, list[_GrowingCall]] = {}
-        self._with_id: dict[str, _GrowingCall] = {}
+        self._newest: dict[int, _GrowingCall] = {}
+        self._known: dict[tuple[int | None, str] | str, _GrowingCall] = {}
+        """Calls by id, and by index and id: ids are never compared across indexes."""
         self._latest: _GrowingCall | None = None
 
     def add(self, fragment: ToolCallDelta | Mapping[str, Any]) -> int:
         """Take one element of ``delta.tool_calls``; gives the position of its call in :attr:`tool_calls`."""
         if not isinstance(fragment, ToolCallDelta):
             fragment = tolerant.convert(dict(fragment), ToolCallDelta, [])
-        identity, function = fragment.id, fragment.function
+        function = fragment.function
         call = self._latest = self._belongs_to(fragment) or self._open(fragment.index)
-        if identity:
-            call.ids.add(identity)
-            call.id = call.id or identity
-            self._with_id[identity] = call
+        if fragment.id:
+            call.id = call.id or fragment.id
+            self._known[fragment.id] = self._known[call.index, fragment.id] = call
         if function.name:
             call.name = call.name or function.name
         if function.arguments:
@@ -73,7 +86,7 @@ class ToolCallAccumulator:
         if fragment.type:
             call.type = fragment.type
         if fragment.mcp is not None:
-            call.mcp = fragment.mcp
+            call.mcp = deepcopy(fragment.mcp)
         return call.position
 
     @property
@@ -85,7 +98,7 @@ class ToolCallAccumulator:
                 type=call.type or "function",
                 index=call.index,
                 function=FunctionCall(call.name or "", call.arguments.whole or ""),
-                mcp=call.mcp,
+                mcp=deepcopy(call.mcp),
             )
             for call in self._calls
         ]
@@ -94,26 +107,22 @@ class ToolCallAccumulator:
         call = _GrowingCall(len(self._calls), index)
         self._calls.append(call)
         if index is not None and index >= 0:
-            self._at_index.setdefault(index, []).append(call)
+            self._newest[index] = call
         return call
 
     def _belongs_to(self, fragment: ToolCallDelta) -> _GrowingCall | None:
-        """The call that ``fragment`` continues, or None when it opens one."""
-        index, identity, name = fragment.index, fragment.id, fragment.function.name
+        """The call that ``fragment`` continues, or None when it opens one. What an MCP server did counts as named."""
+        index, identity = fragment.index, fragment.id
+        named = bool(fragment.function.name) or fragment.mcp is not None
         if index is not None and index >= 0:
-            calls = self._at_index.get(index)
-            if not calls:
-                return None
-            if identity:
-                for call in reversed(calls):
-                    if identity in call.ids:
-                        return call
-            newest = calls[-1]
-            return None if identity and name and newest.id and newest.name else newest
+            if identity and (known := self._known.get((index, identity))):
+                return known
+            newest = self._newest.get(index)
+            return None if newest is None or (identity and named and newest.id and newest.named) else newest
         if identity:
-            return self._with_id.get(identity)
+            return self._known.get(identity)
         latest = self._latest
-        return None if latest is None or (name and latest.name) else latest
+        return None if latest is None or (named and latest.named) else latest
 
 
 class _GrowingChoice:
@@ -156,10 +165,11 @@ class _GrowingChoice:
         if delta.audio is not None:
             known = self.audio or Audio()
             self.audio = Audio(id=known.id or delta.audio.id, expires_at=delta.audio.expires_at or known.expires_at)
-            self.audio_data.append(delta.audio.data or "")
+            if delta.audio.data is not None:
+                self.audio_data.append(delta.audio.data)
         if delta.role:
             self.role = delta.role
-        if choice.finish_reason is not None:
+        if choice.finish_reason:
             self.finish_reason = choice.finish_reason
 
     def whole(self) -> Choice:
@@ -186,43 +196,35 @@ class ChatAccumulator:
         self._whole = ChatCompletion()
 
     def add(self, chunk: ChatCompletionChunk) -> None:
-        """Take the next chunk. Nothing of it is kept but text, so that later changes to it do no harm."""
+        """Take the next chunk. Later changes to it do no harm: text is kept, and copies of the rest."""
         for choice in chunk.choices:
             growing = self._choices.get(choice.index)
             if growing is None:
                 growing = self._choices[choice.index] = _GrowingChoice(choice.index)
             growing.add(choice)
         whole = self._whole
-        if whole.id is None:
-            whole.id, whole.created, whole.model = chunk.id, chunk.created, chunk.model
-            whole.object = "chat.completion" if chunk.object else None
+        whole.id = whole.id or chunk.id
+        whole.created = whole.created or chunk.created
+        whole.model = whole.model or chunk.model
+        if chunk.object:
+            whole.object = "chat.completion"
         if chunk.usage is not None:
-            whole.usage = chunk.usage
+            whole.usage = deepcopy(chunk.usage)
         if chunk.web_search:
-            whole.web_search = chunk.web_search
+            whole.web_search = deepcopy(chunk.web_search)
         if chunk.video_result:
-            whole.video_result = chunk.video_result
+            whole.video_result = deepcopy(chunk.video_result)
         if chunk.content_filter:
-            whole.content_filter = chunk.content_filter
+            whole.content_filter = deepcopy(chunk.content_filter)
 
     @property
     def finished(self) -> bool:
         """Whether every choice that was begun has a finish reason, and one was begun."""
-        return bool(self._choices) and all(choice.finish_reason is not None for choice in self._choices.values())
+        return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
 
     def result(self, *, complete: bool) -> ChatCompletion:
         """The answer as it stands, a new struct each time."""
-        whole = self._whole
-        result = ChatCompletion(
-            id=whole.id,
-            created=whole.created,
-            model=whole.model,
-            object=whole.object,
-            choices=[self._choices[index].whole() for index in sorted(self._choices)],
-            usage=whole.usage,
-            web_search=whole.web_search,
-            video_result=whole.video_result,
-            content_filter=whole.content_filter,
-        )
+        result = deepcopy(self._whole)
+        result.choices = [self._choices[index].whole() for index in sorted(self._choices)]
         vars(result)["complete"] = complete
         return result

@@ -46,13 +46,17 @@ class StreamKind(Generic[C, R]):
 def says_something(chunk: ChatCompletionChunk) -> bool:
     """Whether a chat chunk carries non-empty content, reasoning, tool calls or audio."""
     return any(
-        delta.content or delta.reasoning_content or delta.reasoning or delta.tool_calls or delta.audio
+        delta.content
+        or delta.reasoning_content
+        or delta.reasoning
+        or delta.tool_calls
+        or (delta.audio and delta.audio.data)
         for delta in (choice.delta for choice in chunk.choices)
     )
 
 
 def _is_final(chunk: ChatCompletionChunk) -> bool:
-    return any(choice.finish_reason is not None for choice in chunk.choices)
+    return any(choice.finish_reason for choice in chunk.choices)
 
 
 CHAT: StreamKind[ChatCompletionChunk, ChatCompletion] = StreamKind(
@@ -89,11 +93,13 @@ class ChunkReader(Generic[C, R]):
         return self._accumulator.result(complete=self.complete)
 
     def feed(self, data: bytes) -> list[C]:
-        """The chunks that ``data`` completes, in order."""
+        """The chunks that ``data`` completes, in order; none after ``[DONE]`` or a failure."""
         chunks: list[C] = []
+        if self.done or self.failure is not None:
+            return chunks
         try:
             for payload in self._payloads.feed(data):
-                if payload[:1] == b"[" and payload.strip() == b"[DONE]":
+                if payload[:1] != b"{" and payload.strip() == b"[DONE]":
                     self._end_at_done()
                     break
                 self._take(payload, chunks)
@@ -104,13 +110,17 @@ class ChunkReader(Generic[C, R]):
     def close(self) -> list[C]:
         """The input ended cleanly: the chunk of a last event without its blank line, if it is whole."""
         chunks: list[C] = []
-        rest = self._payloads.rest().strip()
+        if self.done or self.failure is not None:
+            return chunks
+        payload, torn = self._payloads.rest()
         try:
-            if rest == b"[DONE]":
+            if torn:
+                raise StreamTruncated("the stream ended in the middle of a line", raw=excerpt(torn))
+            if payload.strip() == b"[DONE]":
                 self._end_at_done()
-            elif rest:
+            elif payload:
                 try:
-                    self._take(rest, chunks)
+                    self._take(payload, chunks)
                 except StreamCorrupted as error:
                     raise StreamTruncated("the stream ended in the middle of a frame", raw=error.raw) from error
             if not self.done and not self._accumulator.finished:
@@ -161,7 +171,7 @@ class ChunkReader(Generic[C, R]):
             members = tolerant.loads(payload)
         except (ValueError, RecursionError):
             return
-        if tolerant.is_object(members) and (error := faults.of_frame(members, self._headers)):
+        if tolerant.is_object(members) and (error := faults.of_frame(members, self._headers, payload)):
             raise error
 
     def _mended(self, payload: bytes) -> C:
@@ -176,11 +186,11 @@ class ChunkReader(Generic[C, R]):
         except (ValueError, RecursionError) as error:
             damaged = True
             members = self._unglued(payload, error)
-        if members is None:
-            members = {}
+        if not members:
+            members = {}  # null, [] and the like say nothing
         if not tolerant.is_object(members):
             raise StreamCorrupted("a frame of the stream is no JSON object", raw=excerpt(payload))
-        if fault := faults.of_frame(members, self._headers):
+        if fault := faults.of_frame(members, self._headers, payload):
             raise fault
         drops: list[str] = []
         try:
@@ -200,6 +210,7 @@ class ChunkReader(Generic[C, R]):
                 members = tolerant.loads(payload[start + 6 :])
             except (ValueError, RecursionError):
                 members = None
-            if tolerant.is_object(members) and self._id and members.get("id") == self._id:
+            stream = self._id_of_content or self._id
+            if tolerant.is_object(members) and stream and members.get("id") == stream:
                 return members
         raise StreamCorrupted(f"a frame of the stream is no JSON: {cause}", raw=excerpt(payload)) from cause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlencode
@@ -13,15 +13,27 @@ import msgspec
 
 from ..config import Timeouts
 from ..errors import BODY_KEPT, ConfigError, DecodeError
+from ..telemetry import logger
 from ..types.base import OPTIONS, Request
 from . import tolerant
 from .endpoint import Call, HTTPRequest
 
 T = TypeVar("T")
 
-_encoder = msgspec.json.Encoder()
+
+def _plain(value: Any) -> Any:
+    """What msgspec does not know but the request types allow: any mapping, any sequence."""
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
+    if isinstance(value, Sequence):
+        return list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OWN_HEADERS = ("authorization", "content-length", "transfer-encoding", "host", "connection")
 _PATH_FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -48,7 +60,7 @@ def encode(
     else:
         body = _body(arguments, in_path)
     if arguments.extra_headers:
-        headers = {**headers, **check_headers(arguments.extra_headers)}
+        headers = merge_headers(headers, check_headers(arguments.extra_headers))
     return HTTPRequest(
         endpoint=endpoint.name,
         method=endpoint.method,
@@ -74,10 +86,14 @@ def decode(kind: type[T], body: bytes, drops: list[str] | None = None) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     drops = [] if drops is None else drops
+    name = getattr(kind, "__name__", str(kind))
     try:
-        return tolerant.convert(tolerant.loads(body), kind, drops)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DecodeError(f"the answer is not a {kind.__name__}: {error}", body=excerpt(body)) from error
+        answer = tolerant.convert(tolerant.loads(body), kind, drops)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise DecodeError(f"the answer is not a {name}: {str(error)[:200]}", body=excerpt(body)) from error
+    if drops:
+        logger.warning("an answer was read as %s without %s, which do not fit", name, drops)
+    return answer
 
 
 @cache
@@ -94,18 +110,22 @@ def encode_json(value: Any) -> bytes:
         raise ConfigError(f"the request holds text that is not Unicode (a lone surrogate): {error.reason}") from error
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise ConfigError(f"the request cannot be written as JSON: {error}") from error
-    if b"null" in data and (place := _not_finite(value)):
+    if b"null" in data and (place := _not_finite(msgspec.to_builtins(value, enc_hook=_plain))):
         raise ConfigError(f"{place} is not a finite number; JSON cannot hold it")
     return data
 
 
 def join(base_url: str, path: str, parameters: Mapping[str, Any] | None = None) -> str:
-    """Base URL and path with one slash between them, and the query; ConfigError for a surrogate in the query."""
-    url = f"{base_url.rstrip('/')}/{path.lstrip('/')}"
-    if not parameters:
+    """Base URL and path with one slash between them, and the query without what is None.
+
+    ConfigError for a surrogate in the query.
+    """
+    url = f"{base_url.rstrip('/')}/{path.lstrip('/')}" if path else base_url
+    given = {name: _text(value) for name, value in (parameters or {}).items() if value is not None}
+    if not given:
         return url
     try:
-        query = urlencode({name: _text(value) for name, value in parameters.items()})
+        query = urlencode(given)
     except UnicodeEncodeError as error:
         raise ConfigError("the query holds text that is not Unicode (a lone surrogate)") from error
     return f"{url}{'&' if '?' in url else '?'}{query}"
@@ -118,9 +138,15 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
             raise ConfigError(f"header {name!r} must be text")
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise ConfigError(f"header {name!r} holds characters that cannot stand in a header")
-        if name.lower() in ("content-length", "transfer-encoding", "host", "connection"):
+        if name.lower() in _OWN_HEADERS:
             raise ConfigError(f"header {name!r} is made by the client and cannot be set")
     return dict(headers)
+
+
+def merge_headers(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
+    """``headers`` with ``over`` in their place; the case of a name makes no difference."""
+    replaced = {name.lower() for name in over}
+    return {**{name: value for name, value in headers.items() if name.lower() not in replaced}, **over}
 
 
 def excerpt(body: bytes) -> str:
@@ -140,9 +166,18 @@ def _options(kind: type[Request]) -> tuple[str, ...]:
     )
 
 
+@cache
+def _required(kind: type[Request]) -> tuple[str, ...]:
+    """The fields without a default, which msgspec does not leave out when they are None."""
+    return tuple(field.name for field in msgspec.structs.fields(kind) if field.required)
+
+
 def _body(arguments: Request, in_path: tuple[str, ...]) -> bytes:
-    options = _options(type(arguments))
-    if not in_path and all(getattr(arguments, name) is None for name in options):
+    kind = type(arguments)
+    as_it_stands = all(getattr(arguments, name) is None for name in _options(kind)) and all(
+        getattr(arguments, name) is not None for name in _required(kind)
+    )
+    if as_it_stands and not in_path:
         return encode_json(arguments)
     fields = _fields(arguments, in_path)
     fields.update(arguments.extra_body or {})
@@ -167,7 +202,7 @@ def _path(template: str, arguments: Request) -> tuple[str, tuple[str, ...]]:
 
 
 def _segment(name: str, value: Any) -> str:
-    text = _text(value)
+    text = "" if value is None else _text(value)
     if text in ("", ".", "..") or not text.isprintable():
         raise ConfigError(f"{name}={text!r} cannot stand in a path")
     return quote(text, safe="")
@@ -178,17 +213,13 @@ def _text(value: Any) -> str:
 
 
 def _not_finite(value: Any, place: str = "the request") -> str | None:
-    """Where ``value`` holds a NaN or an infinity, which msgspec would silently write as null."""
+    """Where ``value`` (of JSON types) holds a NaN or an infinity, which msgspec would silently write as null."""
     if isinstance(value, float):
         return None if math.isfinite(value) else place
-    if isinstance(value, msgspec.Struct):
-        value = {field: getattr(value, field) for field in value.__struct_fields__ if field not in OPTIONS}
-    if isinstance(value, Mapping):
-        members = cast("Mapping[str, Any]", value)
-        pairs = [(str(key), members[key]) for key in members]
-    elif isinstance(value, (list, tuple)):
-        elements = cast("list[Any]", value)
-        pairs = [(str(index), item) for index, item in enumerate(elements)]
+    if tolerant.is_object(value):
+        members = list(value.items())
+    elif tolerant.is_list(value):
+        members = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
     else:
         return None
-    return next((found for key, item in pairs if (found := _not_finite(item, key))), None)
+    return next((found for name, item in members if (found := _not_finite(item, str(name)))), None)

@@ -12,6 +12,7 @@ from ..types.events import (
     ToolCallDone,
     ToolCallStarted,
 )
+from ..types.tools import ToolCallDelta as ToolCallFragment
 from .accumulate import ToolCallAccumulator
 
 
@@ -19,8 +20,7 @@ class ChatEvents:
     """Feed it chunks, get events. A call is done when its choice has a finish reason, or the stream ends."""
 
     def __init__(self) -> None:
-        self._tools: dict[int, ToolCallAccumulator] = {}
-        self._started: dict[int, int] = {}
+        self._choices: dict[int, _ToolEvents] = {}
 
     def feed(self, chunk: ChatCompletionChunk) -> list[ChatEvent]:
         """What ``chunk`` says, in order."""
@@ -31,25 +31,41 @@ class ChatEvents:
                 events.append(ReasoningDelta(text=reasoning, choice=index))
             if delta.content:
                 events.append(ContentDelta(text=delta.content, choice=index))
-            for fragment in delta.tool_calls or ():
-                tools = self._tools.setdefault(index, ToolCallAccumulator())
-                position = tools.add(fragment)
-                if position >= self._started.get(index, 0):
-                    self._started[index] = position + 1
-                    name = fragment.function.name or ""
-                    events.append(ToolCallStarted(position=position, id=fragment.id, name=name, choice=index))
-                if fragment.function.arguments:
-                    events.append(ToolCallDelta(position=position, arguments=fragment.function.arguments, choice=index))
-            if choice.finish_reason is not None:
-                events += self._done(index)
+            if delta.tool_calls:
+                events += self._choices.setdefault(index, _ToolEvents(index)).grown(delta.tool_calls)
+            if choice.finish_reason and index in self._choices:
+                events += self._choices[index].done()
         return events
 
     def finish(self, result: ChatCompletion) -> list[ChatEvent]:
         """The stream ended."""
-        events: list[ChatEvent] = [event for index in list(self._tools) for event in self._done(index)]
-        return [*events, Finished(result=result)]
+        return [*(event for tools in self._choices.values() for event in tools.done()), Finished(result=result)]
 
-    def _done(self, choice: int) -> list[ToolCallDone]:
-        tools = self._tools.pop(choice, None)
-        calls = tools.tool_calls if tools else []
-        return [ToolCallDone(position=position, call=call, choice=choice) for position, call in enumerate(calls)]
+
+class _ToolEvents:
+    """The calls of one choice, and how many of them were reported as started and as done."""
+
+    def __init__(self, choice: int) -> None:
+        self._choice = choice
+        self._tools = ToolCallAccumulator()
+        self._started = 0
+        self._done = 0
+
+    def grown(self, fragments: list[ToolCallFragment]) -> list[ChatEvent]:
+        events: list[ChatEvent] = []
+        for fragment in fragments:
+            position, function = self._tools.add(fragment), fragment.function
+            if position == self._started:
+                self._started += 1
+                name = function.name or ""
+                events.append(ToolCallStarted(position=position, id=fragment.id, name=name, choice=self._choice))
+            if function.arguments:
+                events.append(ToolCallDelta(position=position, arguments=function.arguments, choice=self._choice))
+        return events
+
+    def done(self) -> list[ToolCallDone]:
+        if self._done == self._started:
+            return []
+        first, self._done = self._done, self._started
+        calls = enumerate(self._tools.tool_calls[first:], first)
+        return [ToolCallDone(position=position, call=call, choice=self._choice) for position, call in calls]

@@ -123,11 +123,22 @@ def _table() -> dict[str, Fault]:
         "1703": Fault(bad, no, "search returned nothing"),
         **dict.fromkeys(("rate_limit_exceeded", "slow_down"), Fault(rate, yes, "rate limit reached", True)),
         **dict.fromkeys(("server_is_overloaded", "overloaded"), Fault(busy, overload, "model overloaded", True)),
+        **dict.fromkeys(("authentication_error", "invalid_api_key", "expired"), Fault(auth, no, "key refused")),
+        **dict.fromkeys(("insufficient_quota", "usage_not_included"), Fault(account, no, "not in the plan or balance")),
+        **dict.fromkeys(("quota_exceeded", "usage_limit_reached"), Fault(quota, no, "plan usage limit")),
+        **dict.fromkeys(("content_filter", "cyber_policy"), Fault(errors.ContentFilterError, no, "blocked by policy")),
+        "server_error": Fault(server, yes, "server error"),
+        "permission_denied": Fault(errors.PermissionDeniedError, no, "no permission"),
+        "context_length_exceeded": Fault(errors.ContextLengthError, no, "prompt too long"),
+        "invalid_request": Fault(bad, no, "wrong request"),
+        "model_not_found": Fault(bad, no, "model does not exist"),
+        "not_implemented": Fault(bad, no, "not implemented"),
+        "request_too_large": Fault(bad, no, "body too large"),
     }
 
 
 FAULTS: Mapping[str, Fault] = _table()
-"""Business code to fault (errors.md section 3)."""
+"""Business code to fault (errors.md section 3), and the words of section 6."""
 
 STATUSES: Mapping[int, Fault] = {
     400: Fault(errors.BadRequestError, Retry.NO, "bad request"),
@@ -146,9 +157,14 @@ STATUSES: Mapping[int, Fault] = {
 
 
 def fault_of(status: int, code: str | None) -> Fault:
-    """By code first, by HTTP status only for unknown codes (errors.md section 3)."""
+    """By code first, by HTTP status only for unknown codes (errors.md section 3).
+
+    Inside a 200 (a stream, a gateway) an unknown code that is an HTTP status stands for the answer's own.
+    """
     if code is not None and code in FAULTS:
         return FAULTS[code]
+    if status < 300 and code is not None and re.fullmatch("[45][0-9][0-9]", code):
+        status = int(code)
     if status in STATUSES:
         return STATUSES[status]
     if status >= 500:
@@ -160,7 +176,7 @@ def fault_of(status: int, code: str | None) -> Fault:
 
 def of_response(status: int, headers: Mapping[str, str], body: bytes) -> APIError | None:
     """The error that a whole answer is, or None. ``headers`` have names in lower case."""
-    if status < 300 and not (body[:1].isspace() or body[:1] == b"{"):
+    if status < 300 and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
         return None
     members = _object(body)
     if members is None and status < 300:
@@ -173,12 +189,12 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes) -> APIErro
     return make(status, *found, members=members or {}, headers=headers, body=excerpt(body))
 
 
-def of_frame(members: Mapping[str, Any], headers: Mapping[str, str]) -> APIError | None:
+def of_frame(members: Mapping[str, Any], headers: Mapping[str, str], payload: bytes = b"") -> APIError | None:
     """The error that a frame of a 200 stream is, or None (streaming.md section 5)."""
-    if members.get("choices") or not (members.get("error") or members.get("success") is False):
+    if _usable(members.get("choices")) or not (members.get("error") or members.get("success") is False):
         return None
     found = _envelope(200, members) or (None, str(members.get("error")))
-    return make(200, *found, members=members, headers=headers, body=str(dict(members))[: errors.BODY_KEPT])
+    return make(200, *found, members=members, headers=headers, body=excerpt(payload))
 
 
 def looks_like_fault(body: bytes) -> bool:
@@ -196,7 +212,7 @@ def make(
     body: str | None = None,
 ) -> APIError:
     """The error for a code or status, with everything that helps to find the call again."""
-    fault = _gateway(code, message) if status == 200 and members.get("success") is False else fault_of(status, code)
+    fault = _gateway(code, message) if status < 300 and members.get("success") is False else fault_of(status, code)
     kind = fault.error
     request_id = members.get("request_id") or members.get("id")
     error = kind(
@@ -242,7 +258,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         try:
             then, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
             seconds = (then - now).total_seconds()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
 
@@ -275,10 +291,10 @@ def _envelope(status: int, members: Mapping[str, Any]) -> tuple[str | None, str]
     error = members.get("error")
     flat = _text(members.get("msg")) or _text(members.get("message"))
     if tolerant.is_object(error):
-        if status < 300 and (members.get("choices") or not error):
+        if status < 300 and (not error or _usable(members.get("choices"))):
             return None
         return _code(error.get("code") or error.get("type")), _text(error.get("message")) or flat
-    if isinstance(error, str) and error and not (status < 300 and members.get("choices")):
+    if isinstance(error, str) and error and not (status < 300 and _usable(members.get("choices"))):
         return _code(members.get("status", status)), error
     if members.get("success") is False:
         return _code(members.get("code")), flat
@@ -294,6 +310,11 @@ def _gateway(code: str | None, message: str) -> Fault:
     if code in ("401", "1000", "1001"):
         return Fault(errors.AuthenticationError, Retry.NO, "the gateway refused the key")
     return FAULTS.get(code or "", Fault(errors.ServerError, Retry.BACKOFF, "gateway error"))
+
+
+def _usable(choices: Any) -> bool:
+    """Whether ``choices`` hold anything: agents send an error beside usable ones (streaming.md section 5)."""
+    return tolerant.is_list(choices) and any(tolerant.is_object(choice) and choice for choice in choices)
 
 
 def _code(value: Any) -> str | None:

@@ -2,21 +2,23 @@
 
 Two doors to one splitter. :class:`SSEDecoder` follows the WHATWG EventSource rules to the letter and gives text.
 :class:`PayloadReader` is the lean one for streams: it gives the ``data`` of each event as bytes, and splits whole
-blocks at C speed when they look like GLM's (one ``data: `` line, one blank line). Both take time linear in their input,
-hold at most one unfinished event, and end lines at ``\\n``, ``\\r`` and ``\\r\\n`` only: U+2028 is text.
+blocks at C speed when they look like GLM's (one ``data: `` line, one blank line). Both give the same wherever the bytes
+are cut, take time linear in them, hold at most one unfinished event, and end lines at ``\\n``, ``\\r`` and ``\\r\\n``
+only: U+2028 is text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..errors import StreamCorrupted
+from ..errors import BODY_KEPT, StreamCorrupted
 
 EVENT_LIMIT = 16 * 1024 * 1024
-"""Bytes of one event, unless told otherwise."""
+"""Bytes that the ``data`` lines of one event, and any one line, may have, unless told otherwise."""
 
 _BOM = b"\xef\xbb\xbf"
+_DIGITS = 640  # what int() takes whatever the interpreter's limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +30,20 @@ class ServerSentEvent:
     id: str = ""
     """The last id seen on the stream, as EventSource keeps it."""
     retry: int | None = None
-    """Milliseconds, when this event's block held a ``retry`` field."""
+    """Milliseconds, when a ``retry`` field came after the event before this one."""
 
 
 class _Lines:
     """Splits bytes into whole lines without their ends; keeps the unfinished one."""
 
-    __slots__ = ("_limit", "_pieces", "_size", "_skip_line_feed", "at_start")
+    __slots__ = ("_pieces", "_skip_line_feed", "at_start", "unfinished")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._pieces: list[bytes] = []
-        self._size = 0
         self._skip_line_feed = False
         self.at_start = True
+        self.unfinished = 0
+        """Bytes of the unfinished line."""
 
     @property
     def rest(self) -> bytes:
@@ -58,85 +60,97 @@ class _Lines:
                 data = data[1:]
         if not data:
             return []
-        if b"\n" not in data and b"\r" not in data:
-            self._keep(data)
-            return []
         self._pieces.append(data)
-        lines = b"".join(self._pieces).splitlines()
+        if b"\n" not in data and b"\r" not in data:
+            self.unfinished += len(data)
+            return []
+        lines = self.rest.splitlines()
         self._pieces.clear()
-        self._size = 0
+        self.unfinished = 0
         if data[-1] == 0x0D:
             self._skip_line_feed = True
         elif data[-1] != 0x0A:
-            self._keep(lines.pop())
+            self._pieces.append(lines.pop())
+            self.unfinished = len(self._pieces[0])
         return lines
 
     def _without_bom(self, data: bytes) -> bytes:
         """``data`` with what was held back before it; b"" while it may still turn out to be a byte order mark."""
         data = self.rest + data
         self._pieces.clear()
-        self._size = 0
         if len(data) < len(_BOM) and _BOM.startswith(data):
-            self._keep(data)
+            self._pieces.append(data)
             return b""
         self.at_start = False
         return data.removeprefix(_BOM)
 
-    def _keep(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > self._limit:
-            raise StreamCorrupted(f"a line of the stream is longer than the limit of {self._limit} bytes")
-
 
 class _Splitter:
-    """Lines to events: the fields of the event that is being read."""
+    """Bytes to events: the fields of the event that is being read."""
 
     __slots__ = ("_data", "_size", "event", "id", "limit", "lines", "retry")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.lines = _Lines(limit)
+        self.lines = _Lines()
         self._data: list[bytes] = []
         self._size = 0
         self.event = b""
         self.id = b""
         self.retry: int | None = None
 
-    def line(self, line: bytes) -> bytes | None:
-        """Take one line; at the blank line after ``data``, the event's data. Call :meth:`reset` once it is used."""
-        if not line:
-            if self._data:
-                return b"\n".join(self._data)
-            self.reset()
-            return None
+    @property
+    def data(self) -> bytes | None:
+        """The data of the event so far; None when no ``data`` field has come."""
+        return b"\n".join(self._data) if self._data else None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The data of each event that ``data`` completes; the other fields of that event are the attributes."""
+        yield from self.take(self.lines.feed(data))
+        if self._size + self.lines.unfinished > self.limit:
+            raise self._too_large(self.lines.rest)
+
+    def take(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The same for whole lines."""
+        for line in lines:
+            if line:
+                self.field(line)
+                continue
+            if (data := self.data) is not None:
+                yield data
+                self.retry = None
+            self._data = []
+            self._size = 0
+            self.event = b""
+
+    def field(self, line: bytes) -> None:
+        """Take a line that is not blank."""
+        if self._size + len(line) > self.limit:
+            raise self._too_large(line)
         name, _, value = line.partition(b":")
         if value[:1] == b" ":
             value = value[1:]
         if name == b"data":
             self._data.append(value)
-            self._size += len(value) + 1
-            if self._size > self.limit:
-                raise StreamCorrupted(f"an event of the stream is larger than the limit of {self.limit} bytes")
+            self._size += len(line)
         elif name == b"event":
             self.event = value
         elif name == b"id":
             if b"\0" not in value:
                 self.id = value
-        elif name == b"retry" and value.isdigit() and len(value) < 19:
+        elif name == b"retry" and value.isdigit() and len(value) <= _DIGITS:
             self.retry = int(value)
-        return None
 
-    def reset(self) -> None:
-        """Forget the event; the id lasts for the stream."""
-        self._data = []
-        self._size = 0
-        self.event = b""
-        self.retry = None
+    def _too_large(self, line: bytes) -> StreamCorrupted:
+        raw = line[:BODY_KEPT].decode("utf-8", "replace")
+        return StreamCorrupted(f"an event of the stream is larger than the limit of {self.limit} bytes", raw=raw)
 
 
 class SSEDecoder:
-    """A WHATWG EventSource parser. Invalid UTF-8 becomes U+FFFD; an event over ``limit`` bytes is StreamCorrupted."""
+    """A WHATWG EventSource parser. Invalid UTF-8 becomes U+FFFD.
+
+    An event over ``limit`` bytes is StreamCorrupted; ``partial`` of that error holds the events that came before it.
+    """
 
     def __init__(self, limit: int = EVENT_LIMIT) -> None:
         self._splitter = _Splitter(limit)
@@ -145,8 +159,8 @@ class SSEDecoder:
         """The events that ``data`` completes, in order."""
         splitter = self._splitter
         events: list[ServerSentEvent] = []
-        for line in splitter.lines.feed(data):
-            if (payload := splitter.line(line)) is not None:
+        try:
+            for payload in splitter.feed(data):
                 events.append(
                     ServerSentEvent(
                         splitter.event.decode("utf-8", "replace") or "message",
@@ -155,7 +169,9 @@ class SSEDecoder:
                         splitter.retry,
                     )
                 )
-                splitter.reset()
+        except StreamCorrupted as error:
+            error.partial = events
+            raise
         return events
 
     def close(self) -> None:
@@ -175,54 +191,52 @@ class PayloadReader:
         self._at_start = True
         self._whole_blocks = True
         # Until the first carriage return, blank lines are searched for as "\n\n" and what follows the last one is kept
-        # unread; from then on line by line.
+        # unread; from then on, and when much is kept, line by line.
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that ``data`` completes, in order."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The payloads that ``data`` completes, in order; take them all. An event over the limit is StreamCorrupted."""
         if not self._whole_blocks:
-            return self._lines(data)
+            yield from self._wanted(self._splitter.feed(data))
+            return
         pieces = self._pieces
-        if b"\r" in data:
-            self._whole_blocks = False
-            pieces.append(data)
-            self._splitter.lines.at_start = self._at_start
-            return self._lines(self._take())
-        if b"\n\n" not in data and not (data[:1] == b"\n" and pieces and pieces[-1][-1:] == b"\n"):
-            if data:
+        if b"\r" not in data and (b"\n\n" in data or (data[:1] == b"\n" and pieces and pieces[-1][-1:] == b"\n")):
+            if pieces:
                 pieces.append(data)
-                self._size += len(data)
-                if self._size > self._splitter.limit:
-                    raise StreamCorrupted(f"an event of the stream is larger than {self._splitter.limit} bytes")
-            return []
-        if pieces:
+                data = self._take()
+            if self._at_start:
+                self._at_start = False
+                data = data.removeprefix(_BOM)
+            *blocks, data = data.split(b"\n\n")
+            splitter = self._splitter
+            for block in blocks:
+                if block[:6] == b"data: " and b"\n" not in block and 6 < len(block) <= splitter.limit:
+                    yield block[6:]
+                else:
+                    yield from self._wanted(splitter.take((*block.split(b"\n"), b"")))
+        if data:
             pieces.append(data)
-            data = self._take()
-        if self._at_start:
-            self._at_start = False
-            data = data.removeprefix(_BOM)
-        blocks = data.split(b"\n\n")
-        if tail := blocks.pop():
-            pieces.append(tail)
-            self._size = len(tail)
-        limit = self._splitter.limit
-        payloads: list[bytes] = []
-        for block in blocks:
-            if block[:6] == b"data: " and b"\n" not in block and 6 < len(block) <= limit:
-                payloads.append(block[6:])
-            else:
-                payloads += self._events((*block.split(b"\n"), b""))
-        return payloads
+            self._size += len(data)
+        if b"\r" in data or self._size > self._splitter.limit:
+            yield from self._by_lines()
 
-    def rest(self) -> bytes:
-        """What is left at the end of the input: data of an event without its blank line, a torn line, or b""."""
+    def rest(self) -> tuple[bytes, bytes]:
+        """What is left at the end of the input: the data of an event without its blank line, or a torn line."""
+        if self._whole_blocks:
+            list(self._by_lines())  # no event comes of it: what is kept holds no blank line
         splitter = self._splitter
-        *lines, last = (self._take() if self._whole_blocks else splitter.lines.rest).split(b"\n")
-        payload = b"".join(self._events(lines))
-        if last and not last.startswith(b"data"):
-            return last
-        if last:
-            splitter.line(last)
-        return payload + (splitter.line(b"") or b"")
+        line = splitter.lines.rest
+        name = line.partition(b":")[0]
+        if name == b"data":
+            splitter.field(line)
+        elif name:
+            return b"", line
+        return (splitter.data or b"") if splitter.event != b"ping" else b"", b""
+
+    def _by_lines(self) -> Iterator[bytes]:
+        """From now on line by line, beginning with what is kept."""
+        self._whole_blocks = False
+        self._splitter.lines.at_start = self._at_start
+        return self._wanted(self._splitter.feed(self._take()))
 
     def _take(self) -> bytes:
         data = b"".join(self._pieces)
@@ -230,15 +244,7 @@ class PayloadReader:
         self._size = 0
         return data
 
-    def _lines(self, data: bytes) -> list[bytes]:
-        return self._events(self._splitter.lines.feed(data))
-
-    def _events(self, lines: Iterable[bytes]) -> list[bytes]:
-        splitter = self._splitter
-        payloads: list[bytes] = []
-        for line in lines:
-            if (payload := splitter.line(line)) is not None:
-                if payload and splitter.event != b"ping":
-                    payloads.append(payload)
-                splitter.reset()
-        return payloads
+    def _wanted(self, payloads: Iterator[bytes]) -> Iterator[bytes]:
+        for payload in payloads:
+            if payload and self._splitter.event != b"ping":
+                yield payload

@@ -39,7 +39,7 @@ def encode(api_key: str, *, expires: int, timestamp: int) -> str:
             from jwt.warnings import InsecureKeyLengthWarning
 
             warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-        return jwt.encode(  # pyright: ignore[reportUnknownMemberType]
+        return jwt.encode(
             {"api_key": identity, "exp": expires, "timestamp": timestamp},
             secret,
             algorithm="HS256",

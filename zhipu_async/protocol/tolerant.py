@@ -36,8 +36,11 @@ def loads(body: bytes) -> Any:
 
 
 def convert(value: Any, kind: type[T], drops: list[str]) -> T:
-    """``value`` as ``kind``; ``drops`` gets the names of optional fields left out. Unfit when it cannot be."""
-    return cast(T, _fit(value, _type_info(cast(Any, kind)), drops))
+    """``value`` as ``kind``; ``drops`` gets the names of optional fields left out. ValueError when it cannot be.
+
+    First JSON is made to fit as far as that goes, then msgspec builds and checks: the result is never of wrong types.
+    """
+    return msgspec.convert(_fit(value, _type_info(cast(Any, kind)), drops), kind)
 
 
 @cache
@@ -46,13 +49,16 @@ def _type_info(kind: Any) -> inspect.Type:
 
 
 def _fit(value: Any, info: inspect.Type, drops: list[str]) -> Any:
+    """``value`` as JSON that ``info`` takes. What has no rule here (dates, enums, ...) is left to msgspec."""
     match info:
-        case inspect.StructType():
+        case inspect.StructType(array_like=False):
             return _struct(value, info, drops)
         case inspect.UnionType():
             return _union(value, info, drops)
         case inspect.ListType():
             return _list(value, info.item_type, drops)
+        case inspect.DictType():
+            return _dict(value, info.value_type, drops)
         case inspect.StrType():
             return _text(value)
         case inspect.BoolType():
@@ -61,23 +67,21 @@ def _fit(value: Any, info: inspect.Type, drops: list[str]) -> Any:
             return _int(value)
         case inspect.FloatType():
             return _float(value)
-        case inspect.DictType():
-            if is_object(value):
-                return value
-        case inspect.NoneType():
-            if value is None:
-                return None
-        case inspect.AnyType():
-            return value
+        case inspect.NoneType() if value is not None:
+            raise Unfit(f"{type(value).__name__} is not null")
         case _:
-            return msgspec.convert(value, getattr(info, "cls", Any), strict=False)
-    raise Unfit(f"{type(value).__name__} does not fit")
+            return value
 
 
-def _struct(value: Any, info: inspect.StructType, drops: list[str]) -> Any:
+def _struct(value: Any, info: inspect.StructType, drops: list[str]) -> dict[str, Any]:
+    name = info.cls.__name__
     if not is_object(value):
-        raise Unfit(f"expected an object for {info.cls.__name__}, got {type(value).__name__}")
+        raise Unfit(f"expected an object for {name}, got {type(value).__name__}")
     fitted: dict[str, Any] = {}
+    if info.tag_field is not None and info.tag_field in value:
+        fitted[info.tag_field] = value[info.tag_field]
+        if fitted[info.tag_field] != info.tag:
+            raise Unfit(f"not tagged as {name}")
     for field in info.fields:
         if field.encode_name not in value:
             continue
@@ -85,23 +89,19 @@ def _struct(value: Any, info: inspect.StructType, drops: list[str]) -> Any:
         if item is None and not field.required and not _takes_none(field.type):
             continue
         try:
-            fitted[field.name] = _fit(item, field.type, drops)
+            fitted[field.encode_name] = _fit(item, field.type, drops)
         except ValueError as error:
             if field.required:
-                raise Unfit(f"{info.cls.__name__}.{field.name}: {error}") from error
-            drops.append(f"{info.cls.__name__}.{field.name}")
-    try:
-        return info.cls(**fitted)
-    except TypeError as error:
-        raise Unfit(str(error)) from error
+                raise Unfit(f"{name}.{field.name}: {error}") from error
+            drops.append(f"{name}.{field.name}")
+    return fitted
 
 
 def _union(value: Any, info: inspect.UnionType, drops: list[str]) -> Any:
     if value is None and _takes_none(info):
         return None
-    for kind in info.types:
-        if _exact(value, kind):
-            return value
+    if any(_exact(value, kind) for kind in info.types):
+        return value
     for kind in info.types:
         attempt: list[str] = []
         try:
@@ -111,6 +111,18 @@ def _union(value: Any, info: inspect.UnionType, drops: list[str]) -> Any:
         drops += attempt
         return fitted
     raise Unfit(f"{type(value).__name__} does not fit")
+
+
+def _dict(value: Any, item: inspect.Type, drops: list[str]) -> dict[str, Any]:
+    if not is_object(value):
+        raise Unfit(f"expected an object, got {type(value).__name__}")
+    fitted: dict[str, Any] = {}
+    for key, element in value.items():
+        try:
+            fitted[key] = _fit(element, item, drops)
+        except ValueError:
+            drops.append(f"[{key!r}]")
+    return fitted
 
 
 def _list(value: Any, item: inspect.Type, drops: list[str]) -> list[Any]:

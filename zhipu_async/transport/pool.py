@@ -10,30 +10,23 @@ import asyncio
 import os
 import ssl as tls
 import warnings
-from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakSet
 
-from aiohttp import BaseConnector, ClientError, ClientRequest, ClientSSLError, ClientTimeout, TCPConnector
-from aiohttp.connector import Connection
-from yarl import URL
+from aiohttp import BaseConnector
 
-from ..config import Limits, Timeouts, environment_proxy
-from ..errors import ClientClosedError, ConnectError, PoolFull
+from ..config import Limits, environment_proxy
+from ..errors import ClientClosedError
 from ..protocol.endpoint import HTTPRequest
-from ..telemetry import CallRecord, logger
+from ..telemetry import CallRecord
 from .clocks import AttemptClock
 from .connection import Wire
-from .target import Route, Target, head, take_apart
+from .loop_pool import LoopPool
+from .target import Target, head, take_apart
 
-DRAIN_SECONDS = 1.0
-"""How long the end of an answer is waited for after ``[DONE]``, in the background, before its connection is closed."""
-DRAIN_BYTES = 64 * 1024
 TARGETS_KEPT = 1024
 """URLs whose parts are kept; paths with ids in them are many."""
-DRAIN_PATIENCE = 0.02
-"""How long a new call waits for a connection that is about to come back, before it opens another. Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,7 @@ class SessionPool:
         self._proxy = proxy
         self._trust_env = trust_env
         self._connector = connector
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPool] = WeakKeyDictionary()
         self._targets: dict[str, Target] = {}
         self._closed = False
         _pools.add(self)
@@ -123,7 +116,7 @@ class SessionPool:
             for pool in forgotten:
                 pool.abandon()
 
-    async def _here(self) -> _LoopPool:
+    async def _here(self) -> LoopPool:
         """The pool of the running loop."""
         if self._closed:
             raise ClientClosedError("the client is closed")
@@ -132,7 +125,7 @@ class SessionPool:
         if pool is None:
             for ended in [other for other in self._loops if other.is_closed()]:
                 del self._loops[ended]
-            pool = self._loops[loop] = _LoopPool(loop, self._limits, self._ssl, self._connector)
+            pool = self._loops[loop] = LoopPool(loop, self._limits, self._ssl, self._connector)
             await pool.end_with_loop()
         return pool
 
@@ -166,223 +159,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-class _LoopPool:
-    """The connections of one event loop."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        limits: Limits,
-        ssl: tls.SSLContext | bool,
-        connector: BaseConnector | None,
-    ) -> None:
-        self._loop = loop
-        self._limits = limits
-        self._ssl = ssl
-        self._shared = connector is not None
-        self._connector = connector or TCPConnector(limit=0, force_close=False, keepalive_timeout=limits.keep_alive)
-        self._idle: dict[Route, deque[tuple[Connection, float]]] = {}
-        self._draining: set[asyncio.Task[None]] = set()
-        self._guard: AsyncGenerator[None] | None = None
-        self._sweep: asyncio.TimerHandle | None = None
-        self._seen: WeakSet[object] = WeakSet()
-        self.connections: set[Connection] = set()
-        self.inherited = False
-        self.in_use = 0
-        self.waiters: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def idle_count(self) -> int:
-        return sum(map(len, self._idle.values()))
-
-    # ------------------------------------------------------------ lending
-
-    async def lease(
-        self,
-        target: Target,
-        clock: AttemptClock,
-        record: CallRecord,
-        timeouts: Timeouts,
-        *,
-        fresh: bool,
-    ) -> Wire:
-        """A connection to ``target``; an idle one unless ``fresh``."""
-        await self._take_slot(clock, record, timeouts.pool)
-        try:
-            connection = None if fresh else self._pop_idle(target.route)
-            if connection is None and not fresh and self._draining:
-                await asyncio.wait(self._draining, timeout=DRAIN_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-                connection = self._pop_idle(target.route)
-            reused = connection is not None
-            if connection is None:
-                clock.phase("connect", timeouts.connect)
-                connection, reused = await self._connect(target, fresh=fresh)
-        except BaseException:
-            self._free_slot()
-            raise
-        return Wire(connection, target.route, self, reused=reused)
-
-    async def _take_slot(self, clock: AttemptClock, record: CallRecord, patience: float | None) -> None:
-        limit = self._limits.connections
-        if limit is None or (self.in_use < limit and not self.waiters):
-            self.in_use += 1
-            return
-        if self._limits.waiting is not None and len(self.waiters) >= self._limits.waiting:
-            raise PoolFull(f"all {limit} connections are in use and {len(self.waiters)} calls wait (Limits.waiting)")
-        clock.phase("pool", patience)
-        began = self._loop.time()
-        turn = self._loop.create_future()
-        self.waiters.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._free_slot()  # the slot came in the same moment: hand it on
-            else:
-                self.waiters.remove(turn)
-            raise
-        finally:
-            record.queue += self._loop.time() - began
-
-    def _free_slot(self) -> None:
-        """Hand the slot to the one who has waited longest, or give it up."""
-        while self.waiters:
-            turn = self.waiters.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.in_use -= 1
-
-    async def _connect(self, target: Target, *, fresh: bool) -> tuple[Connection, bool]:
-        """A new connection; of a connector that others use too, maybe one that carried a request of ours (True)."""
-        limit = self._limits.connections
-        if limit is not None and self.in_use + self.idle_count > limit:
-            self._evict_oldest()
-        proxy = URL(target.route.proxy) if target.route.proxy else None
-        description = ClientRequest("GET", target.url, loop=self._loop, ssl=self._ssl, proxy=proxy)
-        while True:
-            try:
-                connection = await self._connector.connect(description, [], ClientTimeout())
-            except (ClientError, OSError, ValueError) as error:
-                failure = ConnectError(f"no connection to {target.url.origin()}: {str(error) or type(error).__name__}")
-                failure.retryable = not isinstance(error, ClientSSLError)
-                raise failure from error
-            seen = self._shared and connection.protocol in self._seen
-            if not (seen and fresh):
-                break
-            connection.close()
-        if self._shared:
-            self._seen.add(connection.protocol)
-        self.connections.add(connection)
-        return connection, seen
-
-    # ------------------------------------------------------------ taking back
-
-    def give_back(self, wire: Wire, good: bool) -> None:
-        """Keep the connection of a whole answer, after reading what is missing of its end in the background."""
-        if good and not wire.reusable and not self._loop.is_closed() and wire.connection.protocol is not None:
-            task = self._loop.create_task(self._drain(wire))
-            self._draining.add(task)
-            task.add_done_callback(self._draining.discard)
-            return
-        self._settle(wire, good)
-
-    async def _drain(self, wire: Wire) -> None:
-        """The stream said ``[DONE]``, but the end of its body is still on the way."""
-        good = False
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                good = await wire.skip_rest(DRAIN_BYTES)
-        except TimeoutError:
-            logger.debug("a connection was closed: its answer did not end within %s s after [DONE]", DRAIN_SECONDS)
-        finally:
-            self._settle(wire, good)
-
-    def _settle(self, wire: Wire, good: bool) -> None:
-        connection = wire.connection
-        if good and wire.reusable and self._limits.keep_alive > 0:
-            if self._shared:
-                self.connections.discard(connection)
-                connection.release()
-            else:
-                self._idle.setdefault(wire.route, deque()).append((connection, self._loop.time()))
-                self._plan_sweep()
-        else:
-            self._discard(connection)
-        self._free_slot()
-
-    def _pop_idle(self, route: Route) -> Connection | None:
-        """The connection used last, if it is young enough and still open; others are closed on the way."""
-        idle = self._idle.get(route)
-        while idle:
-            connection, since = idle.pop()
-            protocol = connection.protocol
-            young = self._loop.time() - since < self._limits.keep_alive
-            if young and protocol is not None and protocol.is_connected() and not protocol.should_close:
-                return connection
-            self._discard(connection)
-        return None
-
-    def _evict_oldest(self) -> None:
-        queues = [queue for queue in self._idle.values() if queue]
-        if queues:
-            self._discard(min(queues, key=lambda queue: queue[0][1]).popleft()[0])
-
-    def _plan_sweep(self) -> None:
-        if self._sweep is None:
-            self._sweep = self._loop.call_later(self._limits.keep_alive, self._sweep_idle)
-
-    def _sweep_idle(self) -> None:
-        """Close what has been idle for too long."""
-        self._sweep = None
-        oldest = self._loop.time() - self._limits.keep_alive
-        for queue in self._idle.values():
-            while queue and queue[0][1] <= oldest:
-                self._discard(queue.popleft()[0])
-        if self.idle_count:
-            self._plan_sweep()
-
-    def _discard(self, connection: Connection) -> None:
-        self.connections.discard(connection)
-        transport = connection.transport
-        if transport is not None and transport.get_write_buffer_size():
-            transport.abort()  # closing would wait until the rest of the request is written
-        connection.close()
-
-    # ------------------------------------------------------------ ending
-
-    async def end_with_loop(self) -> None:
-        """Start a generator on the loop: ``shutdown_asyncgens`` finishes it when the loop ends, and it closes us."""
-        self._guard = self._until_loop_ends()
-        await anext(self._guard)
-
-    async def _until_loop_ends(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        finally:
-            await self._close_all()
-
-    async def close(self) -> None:
-        """Close everything."""
-        if self._guard is not None:
-            await self._guard.aclose()
-            self._guard = None
-
-    async def _close_all(self) -> None:
-        for task in self._draining:
-            task.cancel()
-        self.abandon()
-        if not self._shared:
-            await self._connector.close()
-        await asyncio.sleep(0)  # the transports close in the loop's next round
-
-    def abandon(self) -> None:
-        """Close the connections without waiting."""
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        self._idle.clear()
-        for connection in list(self.connections):
-            self._discard(connection)

@@ -19,6 +19,7 @@ class Route(NamedTuple):
     host: str
     port: int | None
     proxy: str | None
+    """Address of the proxy, without user name and password."""
 
 
 class Target(NamedTuple):
@@ -30,17 +31,21 @@ class Target(NamedTuple):
     """The request target: the path, or the whole URL for a proxy that is spoken to in plain text."""
     head: str
     """The Host header, and the authorization for such a proxy."""
+    proxy_headers: Mapping[str, str]
+    """The authorization for a proxy that makes a tunnel."""
 
 
 def take_apart(text: str, proxy: str | None) -> Target:
     """``text`` (absolute, percent-encoded) as it is reached through ``proxy``."""
     url = URL(text, encoded=True)
-    plain_proxy = proxy if url.scheme == "http" else None
-    head = f"Host: {url.host_port_subcomponent or ''}\r\n"
-    if plain_proxy and (credentials := _basic_authorization(URL(plain_proxy))):
-        head += f"Proxy-Authorization: {credentials}\r\n"
-    line = str(url.with_fragment(None)) if plain_proxy else url.raw_path_qs
-    return Target(url, Route(url.scheme, url.raw_host or "", url.port, proxy), line, head)
+    head, line = f"Host: {url.host_port_subcomponent or ''}\r\n", url.raw_path_qs
+    address, authorization = _proxy(URL(proxy)) if proxy else (None, {})
+    route = Route(url.scheme, url.raw_host or "", url.port, address)
+    if address and url.scheme == "http":
+        line = str(url)
+        head += "".join(f"{name}: {value}\r\n" for name, value in authorization.items())
+        authorization = {}
+    return Target(url, route, line, head, authorization)
 
 
 def head(request: HTTPRequest, target: Target, headers: Mapping[str, str]) -> bytes:
@@ -60,7 +65,9 @@ def head(request: HTTPRequest, target: Target, headers: Mapping[str, str]) -> by
     return "".join(lines).encode("latin-1")
 
 
-def _basic_authorization(url: URL) -> str | None:
+def _proxy(url: URL) -> tuple[str, dict[str, str]]:
+    """A proxy's address without its credentials, so that no error of aiohttp's shows them, and their header."""
     if url.user is None and url.password is None:
-        return None
-    return "Basic " + base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode("ascii")
+        return str(url), {}
+    credentials = base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode("ascii")
+    return str(url.with_user(None)), {"Proxy-Authorization": f"Basic {credentials}"}

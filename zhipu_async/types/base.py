@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -40,6 +40,14 @@ class Response(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
         """Headers of the answer, names in lower case; ``x-log-id`` identifies the call for the vendor's support."""
         headers: Mapping[str, str] = vars(self).get("response_headers", {})
         return headers
+
+    def __copy__(self) -> Self:
+        copy = msgspec.structs.replace(self)
+        vars(copy).update(vars(self))
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return *super().__reduce__(), vars(self)
 
     def _received(self, timing: Timing, headers: Mapping[str, str]) -> None:
         vars(self).update(timing=timing, response_headers=headers)

@@ -1,0 +1,578 @@
+"""The client: settings, the call surface, bad input, proxies and TLS, calls without an endpoint of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.conftest import SHORT_SLEEPS, Serve
+from tests.servers import COMPLETION, Conversation, byte_server
+from zhipu_async import (
+    APIError,
+    AsyncZhipuAI,
+    CallFailed,
+    CallSucceeded,
+    ClientClosedError,
+    ConfigError,
+    ConnectError,
+    DecodeError,
+    ImagePart,
+    Limits,
+    NotFoundError,
+    RateLimitError,
+    RawResponse,
+    SystemMessage,
+    TextPart,
+    Thinking,
+    Timeouts,
+    ToolMessage,
+    UserMessage,
+)
+from zhipu_async.resources import Completions
+from zhipu_async.simulator import DEFAULT_KEY, Json, Pace, Refusal, Reply, Scenario, Simulator, ToolCall
+
+Ask = Callable[..., dict[str, Any]]
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+# ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "url"),
+    [
+        ({"ZHIPU_API_KEY": "k"}, {}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZHIPUAI_API_KEY": "k"}, {}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZAI_API_KEY": "k"}, {}, "https://api.z.ai/api/paas/v4"),
+        ({"ZAI_API_KEY": "k", "ZHIPU_API_KEY": "k"}, {}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZAI_API_KEY": "k", "ZHIPU_API_KEY": "k"}, {"base_url": "zai-coding"}, "https://api.z.ai/api/coding/paas/v4"),
+        ({"ZAI_API_KEY": "k"}, {"base_url": "zai"}, "https://api.z.ai/api/paas/v4"),
+        ({"ZHIPU_API_KEY": "k", "ZHIPU_BASE_URL": "http://localhost:1/v4/"}, {}, "http://localhost:1/v4"),
+        ({"ZAI_API_KEY": "k", "ZAI_BASE_URL": "zai-coding"}, {}, "https://api.z.ai/api/coding/paas/v4"),
+        ({"ZHIPU_BASE_URL": "http://localhost:1"}, {"api_key": "k"}, "http://localhost:1"),
+        ({}, {"api_key": " k \n"}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZHIPU_API_KEY": "k"}, {"base_url": "http://10.0.0.1:8000/v1"}, "http://10.0.0.1:8000/v1"),
+    ],
+)
+def test_key_and_endpoint_come_from_arguments_then_environment(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], arguments: dict[str, Any], url: str
+) -> None:
+    """A key brings its platform, a URL variable overrides it, an argument overrides both."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert AsyncZhipuAI(**arguments).base_url == url
+
+
+NAN, CONTEXT = math.nan, ssl.create_default_context()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"api_key": ""},
+        {"api_key": "  "},
+        {"api_key": None},
+        {"api_key": "a\nb"},
+        {"api_key": "a b"},
+        {"api_key": "a\x00b"},
+        {"api_key": "ключ"},
+        {"api_key": 7},
+        {"api_key": b"k"},
+        {"auth": "jwt", "api_key": "nodot"},
+        {"auth": "jwt", "api_key": "two.dots.here"},
+        {"auth": "jwt", "api_key": ".secret"},
+        {"auth": "basic"},
+        {"base_url": "nowhere"},
+        {"base_url": "ftp://host"},
+        {"base_url": "http://"},
+        {"base_url": "http://user:password@host"},
+        {"base_url": "http://host:99999"},
+        {"base_url": "http://host/path?query=1"},
+        {"base_url": 5},
+        {"timeout": -1},
+        {"timeout": 0},
+        {"timeout": NAN},
+        {"timeout": "10"},
+        {"timeout": True},
+        {"max_retries": -1},
+        {"max_retries": 1.5},
+        {"max_retries": True},
+        {"default_headers": {"X": "a\r\nInjected: b"}},
+        {"default_headers": {"X Y": "a"}},
+        {"default_headers": {"Host": "other"}},
+        {"default_headers": {"X": 5}},
+        {"proxy": "nonsense"},
+        {"proxy": "socks5://host:1"},
+        {"ssl": False},
+    ],
+    ids=repr,
+)
+def test_bad_settings_are_config_errors(arguments: dict[str, Any]) -> None:
+    """Each is refused when the client is made, and no message holds the key."""
+    with pytest.raises(ConfigError) as caught:
+        AsyncZhipuAI(**{"api_key": "good.key", **arguments})
+    key = arguments.get("api_key")
+    if isinstance(key, str) and len(key.strip()) > 3:
+        assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("clock", ["connect", "pool", "first_byte", "first_token", "between", "total", "stream_total"])
+@pytest.mark.parametrize("value", [-1, 0, NAN, math.inf, "1", True])
+def test_clocks_are_checked(clock: str, value: Any) -> None:
+    """Each clock takes positive finite seconds or None."""
+    with pytest.raises(ConfigError, match=clock):
+        Timeouts(**{clock: value})
+    assert getattr(Timeouts(**{clock: None}), clock) is None
+
+
+@pytest.mark.parametrize(
+    "limits", [{"connections": 0}, {"waiting": -1}, {"body": 0}, {"keep_alive": -1}, {"event": "x"}]
+)
+def test_limits_are_checked(limits: dict[str, Any]) -> None:
+    """An impossible limit is refused."""
+    with pytest.raises(ConfigError):
+        Limits(**limits)
+
+
+def test_unknown_settings_are_type_errors() -> None:
+    """A misspelt keyword is Python's own error."""
+    with pytest.raises(TypeError):
+        AsyncZhipuAI("k", base_ulr="zai")  # type: ignore[call-arg]
+
+
+async def test_with_options_shares_connections_and_statistics(serve: Serve, ask: Ask) -> None:
+    """A derived client differs in its settings only; closing it closes nothing."""
+    client, sim = await serve()
+    await client.chat.completions.create(**ask())
+    async with client.with_options(default_headers={"X-Tenant": "7"}, max_retries=0, timeout=3) as other:
+        await other.chat.completions.create(**ask())
+    await client.chat.completions.create(**ask())
+    assert [request.headers.get("X-Tenant") for request in sim.requests] == [None, "7", None]
+    assert sim.connections.opened == 1
+    assert client.statistics()["glm-4.6"].calls == 3
+    assert other.pool is client.pool
+
+
+async def test_with_options_can_change_key_and_endpoint(serve: Serve, ask: Ask) -> None:
+    """Another key, another way of authentication and another endpoint over the same pool."""
+    client, sim = await serve(Scenario(api_keys=None))
+    for options in ({"auth": "jwt"}, {"api_key": "other-key"}, {"base_url": f"{sim.origin}/api/coding/paas/v4"}):
+        await client.with_options(**options).chat.completions.create(**ask())
+    jwt, other, coding = sim.requests
+    assert jwt.headers["Authorization"].startswith("Bearer eyJ")
+    assert other.headers["Authorization"] == "Bearer other-key"
+    assert coding.path == "/api/coding/paas/v4/chat/completions"
+
+
+# ---------------------------------------------------------------- the call surface
+
+
+async def test_what_is_not_set_is_not_sent_and_nothing_is_changed(serve: Serve) -> None:
+    """The body holds the caller's values as they are; the caller's objects stay as they were."""
+    client, sim = await serve()
+    messages = [{"role": "user", "content": "Hello"}]
+    tools = [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}]
+    before = msgspec.json.encode([messages, tools])
+    await client.chat.completions.create(
+        model="glm-4.6", messages=messages, tools=tools, temperature=1.0, top_p=None, stop=None, timeout=5,
+        extra_headers={"X-A": "1"}, extra_query={"q": "ü"},
+    )  # fmt: skip
+    assert sim.requests[0].body == {"model": "glm-4.6", "messages": messages, "tools": tools, "temperature": 1.0}
+    assert sim.requests[0].headers["X-A"] == "1"
+    assert "q=%C3%BC" in str(sim.requests[0].query) or sim.requests[0].query == {"q": "ü"}
+    assert msgspec.json.encode([messages, tools]) == before
+
+
+async def test_structs_and_dicts_mix(serve: Serve) -> None:
+    """Structs, dicts and the reply's own message make one conversation, over a tool call and back."""
+    tool = {"type": "function", "function": {"name": "now", "description": "time", "parameters": {"type": "object"}}}
+    client, sim = await serve(Scenario(replies=[Reply(reasoning="I need the time.", tool_calls=[ToolCall("now")])]))
+    messages: list[Any] = [SystemMessage("Be brief."), {"role": "user", "content": "What time is it?"}]
+    reply = await client.chat.completions.create(
+        model="glm-4.6", messages=messages, tools=[tool], thinking=Thinking(type="enabled", clear_thinking=False)
+    )
+    [call] = reply.tool_calls
+    messages += [reply.message, ToolMessage(content="12:00", tool_call_id=call.id or "")]
+    answer = await client.chat.completions.create(model="glm-4.6", messages=messages, tools=[tool])
+    assert answer.text
+    sent = sim.requests[1].body["messages"]
+    assert sent[2]["reasoning_content"] == "I need the time."
+    assert sent[2]["tool_calls"] == [
+        {"id": call.id, "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    ]
+    assert sent[3] == {"role": "tool", "content": "12:00", "tool_call_id": call.id}
+
+
+async def test_images_from_files_bytes_and_addresses(serve: Serve, tmp_path: Any) -> None:
+    """A path, bytes and a URL become the right parts; the file is read off the loop's thread."""
+    path = tmp_path / "pixel.png"
+    path.write_bytes(PIXEL)
+    parts = [await ImagePart.from_file(path), ImagePart.from_bytes(PIXEL), ImagePart.from_url("https://x.test/a.png")]
+    assert parts[0] == parts[1]
+    assert parts[0].image_url.url.startswith("data:image/png;base64,iVBOR")
+    client, sim = await serve()
+    reply = await client.chat.completions.create(
+        model="glm-4.6v", messages=[UserMessage([*parts, TextPart("What is this?")])]
+    )
+    assert reply.text
+    assert [part["type"] for part in sim.requests[0].body["messages"][0]["content"]] == ["image_url"] * 3 + ["text"]
+    with pytest.raises(ConfigError, match=r"nothing\.png"):
+        await ImagePart.from_file(tmp_path / "nothing.png")
+    with pytest.raises(ConfigError, match="media_type"):
+        ImagePart.from_bytes(b"?")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"messages": [{"role": "user", "content": "\ud800"}]},
+        {"messages": [{"role": "user", "content": math.nan}]},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"extra_body": {"a": {"b": [1, -math.inf]}}},
+        {"messages": [{"role": "user", "content": object()}]},
+        {"extra_headers": {"X": "a\nb"}},
+        {"extra_headers": {"X": "\ud800"}},
+        {"extra_query": {"q": "\ud800"}},
+        {"timeout": -1},
+        {"timeout": math.nan},
+        {"stream": "yes"},
+    ],
+    ids=repr,
+)
+async def test_bad_arguments_are_refused_before_anything_is_sent(
+    serve: Serve, ask: Ask, changes: dict[str, Any]
+) -> None:
+    """Each is a ConfigError; no request leaves, no connection is opened."""
+    client, sim = await serve()
+    with pytest.raises(ConfigError):
+        await client.chat.completions.create(**ask(**changes))
+    assert sim.requests == []
+    assert sim.connections.opened == 0
+
+
+async def test_unknown_and_missing_arguments_are_type_errors(serve: Serve) -> None:
+    """A misspelt or a missing name is Python's own error."""
+    client, sim = await serve()
+    with pytest.raises(TypeError, match="temprature"):
+        await client.chat.completions.create(model="glm-4.6", messages=[], temprature=1)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="messages"):
+        await client.chat.completions.create(model="glm-4.6")  # type: ignore[call-overload]
+    assert sim.requests == []
+
+
+def test_the_signature_is_shown(ask: Ask) -> None:
+    """help() shows every parameter and the struct's docstring; the class's method builds an unsent call."""
+    client = AsyncZhipuAI("k.s")
+    create = client.chat.completions.create
+    parameters = inspect.signature(create).parameters
+    assert {"model", "messages", "stream", "tool_stream", "thinking", "timeout", "extra_body"} <= set(parameters)
+    assert str(parameters["stream"].annotation) == "bool | None"
+    assert "Ask a model" in (create.__doc__ or "")
+    call = Completions.create.call(**ask(stream=True))
+    assert (call.endpoint.name, call.model, call.stream) == ("POST /chat/completions", "glm-4.6", True)
+
+
+async def test_methods_return_coroutines(serve: Serve, ask: Ask) -> None:
+    """They go into create_task and task groups as they are."""
+    client, _ = await serve()
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(client.chat.completions.create(**ask())) for _ in range(3)]
+    assert all(task.result().text for task in tasks)
+
+
+async def test_the_models_are_listed(serve: Serve) -> None:
+    """GET /models gives ids."""
+    client, sim = await serve()
+    assert "glm-4.6" in {model.id for model in (await client.models.list()).data}
+    assert sim.requests[0].raw == b""
+
+
+# ---------------------------------------------------------------- answers
+
+
+async def test_an_answer_that_is_odd_is_mended(serve: Serve, ask: Ask) -> None:
+    """Ids as numbers, whole floats, objects as arguments and nulls are read as what they mean."""
+    odd = {
+        "id": 8635243129834723621,
+        "created": 1.79e9,
+        "model": None,
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "tool_calls",
+                "message": {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": 7, "function": {"name": "f", "arguments": {"a": [1, "ü"]}}}],
+                },
+            }
+        ],
+        "usage": {"prompt_tokens": 3.0, "completion_tokens": "4", "total_tokens": None},
+        "new_field": {"x": 1},
+    }
+    client, _ = await serve(Scenario(replies=[Json(odd)]))
+    reply = await client.chat.completions.create(**ask())
+    assert reply.id == "8635243129834723621"
+    assert reply.created == 1_790_000_000
+    [call] = reply.tool_calls
+    assert (call.id, call.type, call.function.arguments) == ("7", "function", '{"a":[1,"ü"]}')
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.total_tokens) == (3, 4, None)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"choices":' + b"9" * 5000 + b"x}"]
+)
+async def test_an_answer_that_is_none_is_a_decode_error(ask: Ask, body: bytes) -> None:
+    """It carries the body, at most 4 KiB of it."""
+
+    async def handler(talk: Conversation) -> None:
+        while await talk.request():
+            await talk.answer(body)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        with pytest.raises(DecodeError) as caught:
+            await client.chat.completions.create(**ask())
+        assert len(caught.value.body or "") <= 4096
+        assert len(server.requests) == 1
+        assert client.pool.statistics().in_use == 0
+
+
+async def test_a_wrong_base_url_is_explained(serve: Serve, ask: Ask) -> None:
+    """A missing or doubled version segment is a NotFoundError although the gateway says 200."""
+    client, sim = await serve()
+    for base in (f"{sim.origin}/api/paas", f"{sim.origin}/api/paas/v4/v4"):
+        with pytest.raises(NotFoundError, match="base_url"):
+            await client.with_options(base_url=base, max_retries=0).chat.completions.create(**ask())
+
+
+# ---------------------------------------------------------------- telemetry
+
+
+async def test_hooks_and_statistics_see_everything_and_no_key(
+    serve: Serve, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Attempts, successes, failures, tokens and times per model; a hook that raises fails nothing."""
+    caplog.set_level("DEBUG", logger="zhipu_async")
+    events: list[Any] = []
+
+    def broken(event: Any) -> None:
+        raise RuntimeError("hook")
+
+    client, sim = await serve(
+        Scenario(replies=[Refusal("1302"), Reply("Hi", reasoning="Hm"), Refusal("1113")]), hooks=[broken, events.append]
+    )
+    await client.chat.completions.create(**ask())
+    with pytest.raises(APIError):
+        await client.chat.completions.create(**ask())
+    await (await client.chat.completions.create(**ask(stream=True))).until_done()
+    statistics = client.statistics()["glm-4.6"]
+    assert (statistics.calls, statistics.successes, statistics.failures) == (3, 2, 1)
+    assert (statistics.attempts, statistics.refused, statistics.errors) == (4, 2, {"AccountError": 1})
+    assert statistics.total_tokens > 0
+    assert statistics.reasoning_tokens > 0
+    assert statistics.latency.p50 is not None
+    assert statistics.first_token.p99 is not None
+    assert [type(event) for event in events if isinstance(event, (CallSucceeded, CallFailed))] == [
+        CallSucceeded,
+        CallFailed,
+        CallSucceeded,
+    ]
+    assert sim.api_key not in f"{events}{statistics}{caplog.text}"
+    assert "Bearer" not in f"{events}{statistics}{caplog.text}"
+
+
+# ---------------------------------------------------------------- calls without an endpoint of their own
+
+
+async def test_raw_calls(serve: Serve, ask: Ask) -> None:
+    """Any path, as bytes or decoded; errors, retries and authentication are the same."""
+    client, sim = await serve(Scenario(replies=[Reply("Hi"), Refusal("1302", times=3)]))
+    raw = await client.request("post", "/chat/completions", json=ask())
+    assert isinstance(raw, RawResponse)
+    assert raw.status == 200
+    assert raw.headers["content-type"].startswith("application/json")
+    assert msgspec.json.decode(raw.body)["choices"][0]["message"]["content"] == "Hi"
+    with pytest.raises(RateLimitError):
+        await client.request("POST", "chat/completions", json=ask(), response_type=dict[str, Any])
+    models = await client.request("GET", "models", query={"limit": 3}, response_type=dict[str, Any])
+    assert models["object"] == "list"
+    assert sim.requests[-1].path.endswith("/models")
+
+
+async def test_any_call_can_give_its_raw_response(serve: Serve, ask: Ask) -> None:
+    """What a struct has no field for is in the body."""
+    client, _ = await serve(Scenario(replies=[Json({"id": "1", "brand_new": 7}), Reply("Hi"), Refusal("1113")]))
+    raw = await client.chat.completions.with_raw_response.create(**ask())
+    assert isinstance(raw, RawResponse)
+    assert msgspec.json.decode(raw.body)["brand_new"] == 7
+    raw = await client.chat.completions.with_raw_response.create(**ask(stream=True))
+    assert raw.body.endswith(b"data: [DONE]\n\n")
+    with pytest.raises(APIError):
+        await client.chat.completions.with_raw_response.create(**ask())
+
+
+@pytest.mark.parametrize("path", ["../secrets", "/a/../b", "https://other.example/x", "/a b", "/a\r\nX: y", "/ü"])
+async def test_raw_paths_stay_below_the_endpoint(serve: Serve, path: str) -> None:
+    """No path leads the key elsewhere or smuggles anything into the request."""
+    client, sim = await serve()
+    with pytest.raises(ConfigError):
+        await client.request("GET", path)
+    with pytest.raises(ConfigError):
+        await client.request("GET /x", "models")
+    assert sim.requests == []
+
+
+# ---------------------------------------------------------------- proxies and TLS
+
+
+async def proxy(talk: Conversation) -> None:
+    """A proxy that answers plain requests itself and wants a password."""
+    while request := await talk.request():
+        if b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request:
+            await talk.answer(COMPLETION)
+        else:
+            await talk.answer(b"", status="407 Proxy Authentication Required")
+
+
+async def test_a_proxy_gets_the_whole_url_and_its_own_authorization(ask: Ask) -> None:
+    """By argument or from the environment, NO_PROXY honoured; its password is in no error."""
+    async with byte_server(proxy) as server:
+        address = server.url.removeprefix("http://").removesuffix("/api/paas/v4")
+        settings: dict[str, Any] = {"base_url": "http://glm.example:81/v4", "max_retries": 0}
+        async with AsyncZhipuAI("k.s", proxy=f"http://user:pass@{address}", **settings) as client:
+            for _ in range(2):
+                assert (await client.chat.completions.create(**ask())).text == "Hi"
+        assert server.opened == 1
+        assert server.requests[0].startswith(b"POST http://glm.example:81/v4/chat/completions HTTP/1.1\r\n")
+        assert b"Host: glm.example:81\r\n" in server.requests[0]
+        async with AsyncZhipuAI("k.s", proxy=f"http://user:wrong@{address}", **settings) as client:
+            with pytest.raises(APIError) as caught:
+                await client.chat.completions.create(**ask())
+            assert "wrong" not in f"{caught.value}{caught.value!r}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HTTP_PROXY", f"http://user:pass@{address}")
+            async with AsyncZhipuAI("k.s", **settings) as client:
+                assert (await client.chat.completions.create(**ask())).text == "Hi"
+            patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+            async with Simulator() as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url) as client:
+                assert (await client.chat.completions.create(**ask())).text
+            patch.delenv("NO_PROXY")
+            async with Simulator() as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url, trust_env=False) as client:
+                assert (await client.chat.completions.create(**ask())).text
+
+
+async def test_a_tunnel_through_a_proxy_carries_tls(ask: Ask, tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """An https endpoint behind a proxy is reached by CONNECT; the proxy's password is in no error."""
+    server_side, client_side = tls
+    seen: list[bytes] = []
+
+    async def tunnel(talk: Conversation) -> None:
+        request = await talk.request()
+        seen.append(request)
+        if b"dXNlcjpwYXNz" not in request:
+            await talk.answer(b"", status="407 Proxy Authentication Required")
+            return
+        target = request.split(b" ")[1].decode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+        await talk.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+            sink.close()
+
+        await asyncio.gather(pump(talk.reader, writer), pump(reader, talk.writer))
+
+    async with Simulator(ssl=server_side) as sim, byte_server(tunnel) as server:
+        address = server.url.removeprefix("http://").removesuffix("/api/paas/v4")
+        for password in ("pass", "wrong-password"):
+            client = AsyncZhipuAI(
+                sim.api_key,
+                base_url=sim.base_url,
+                proxy=f"http://user:{password}@{address}",
+                ssl=client_side,
+                max_retries=0,
+            )
+            async with client:
+                if password == "pass":
+                    stream = await client.chat.completions.create(**ask(stream=True))
+                    assert (await stream.until_done()).text
+                else:
+                    with pytest.raises(ConnectError) as caught:
+                        await client.chat.completions.create(**ask())
+                    assert password not in f"{caught.value}{caught.value!r}{caught.value.__cause__!r}"
+        assert seen[0].startswith(b"CONNECT 127.0.0.1:")
+
+
+async def test_tls_is_verified_by_default(ask: Ask, tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """An unknown certificate is refused at once, without retries; a context that knows it works, also left early."""
+    server_side, client_side = tls
+    async with Simulator(Scenario(pace=Pace(per_chunk=0.02)), ssl=server_side) as sim:
+        async with AsyncZhipuAI(sim.api_key, base_url=sim.base_url, retry=SHORT_SLEEPS) as client:
+            with pytest.raises(ConnectError) as caught:
+                await client.chat.completions.create(**ask())
+            assert len(caught.value.attempts) == 1
+        assert sim.requests == []
+        async with AsyncZhipuAI(sim.api_key, base_url=sim.base_url, ssl=client_side) as client:
+            assert (await client.chat.completions.create(**ask())).text
+            async for _ in await client.chat.completions.create(**ask(stream=True)):
+                break
+            await sim.wait_until(lambda: sim.connections.open == 0, timeout=2)
+            assert client.pool.statistics().in_use == 0
+
+
+# ---------------------------------------------------------------- imports and scale
+
+
+def test_importing_loads_neither_jwt_nor_tenacity() -> None:
+    """They are loaded when a token is signed, or a first attempt has failed."""
+    program = "import sys, zhipu_async; sys.exit(bool({'jwt', 'tenacity', 'typer', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_two_thousand_calls_at_once(serve: Serve, ask: Ask) -> None:
+    """All succeed on one client, and nothing is left in use."""
+    client, sim = await serve()
+    replies = await asyncio.gather(*(client.chat.completions.create(**ask()) for _ in range(2000)))
+    assert all(reply.text for reply in replies)
+    assert len(sim.requests) == 2000
+    assert client.pool.statistics().in_use == 0
+
+
+async def test_a_thousand_streams_of_a_hundred_chunks_at_once(ask: Ask) -> None:
+    """All are open at the same time, all are whole."""
+    pieces = [f"{number} " for number in range(100)]
+    everyone = asyncio.Barrier(1000)
+
+    async def read(client: AsyncZhipuAI) -> int:
+        stream = await client.chat.completions.create(**ask(stream=True))
+        await everyone.wait()
+        return len([text async for text in stream.text_deltas()])
+
+    scenario = Scenario(replies=[Reply("".join(pieces), pieces=pieces, times=None)])
+    async with Simulator(scenario, record=False) as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url) as client:
+        counts = await asyncio.gather(*(read(client) for _ in range(1000)))
+        assert counts == [100] * 1000
+        assert client.pool.statistics().in_use == 0
+
+
+async def test_the_client_is_refused_after_close(ask: Ask) -> None:
+    """Also when it never made a call."""
+    client = AsyncZhipuAI(DEFAULT_KEY)
+    await client.close()
+    with pytest.raises(ClientClosedError):
+        await client.chat.completions.create(**ask())

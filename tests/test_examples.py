@@ -1,0 +1,82 @@
+"""The examples run by themselves, without a key, an error or a warning, and show what they promise."""
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from zhipu_async.config import KEY_VARIABLES, URL_VARIABLES
+from zhipu_async.simulator import Simulator
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SHARED = {"service.py"}
+
+SHOWN = {
+    "quickstart.py": [r"Why is the sky blue\?", r"finish reason: stop", r"tokens: [1-9]\d* seconds: 0\.\d+"],
+    "streaming.py": [
+        r"story about a lighthouse",
+        r"first token after 0\.\d+",
+        r"complete: False",
+        r"whole answer: \d\d",
+    ],
+    "thinking.py": [r"thinking: \w+", r"answer: \w+", r"tokens of thinking: [1-9]", r"reasoning: ''"],
+    "tool_call_by_hand.py": [
+        r'call of get_weather: \{"\|city\|',
+        r"finish reason: tool_calls",
+        r"answer: .*Tokyo.* 21",
+    ],
+    "multi_turn.py": [r"glm: .*17 \* 19", r"请用中文再说一遍", r"7 messages, the last with reasoning: True"],
+    "vision.py": [r"1 image: image/png, \d+ bytes"],
+    "jwt_auth.py": [r"Hello", r"refused: 401"],
+    "errors_and_retries.py": [
+        r"attempt 1: ConnectionLost, next attempt in",
+        r"attempt 2: RateLimitError, next attempt in",
+        r"Here I am\. \(3 attempts\)",
+        r"attempt 1: AccountError, gave up",
+        r"code 1113",
+        r"kept: 'This stream breaks off'",
+    ],
+    "many_at_once.py": [r"40 answers and 0 failures", r"39 squared", r"[1-9]\d* tokens, latency p50 0\.\d+"],
+}
+"""What each example prints, in this order."""
+
+
+async def run(name: str, **environment: str) -> str:
+    """Run an example by itself and give what it printed; nothing may come on standard error."""
+    keyless = {
+        name: value for name, value in os.environ.items() if name not in {*KEY_VARIABLES, *URL_VARIABLES.values()}
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name)),
+        env={**keyless, "PYTHONUTF8": "1", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        output, errors = await process.communicate()
+    assert (process.returncode, errors.decode()) == (0, "")
+    return output.decode()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+async def test_an_example_shows_what_it_promises(name: str) -> None:
+    """Without a key an example asks the simulator and prints, in order, what SHOWN lists."""
+    output = await run(name)
+    assert re.search(".*".join(SHOWN[name]), output, re.DOTALL), output
+
+
+async def test_with_a_key_the_service_is_asked() -> None:
+    """With a key and an address in the environment an example talks to that service."""
+    async with Simulator() as service:
+        await run("quickstart.py", ZHIPU_API_KEY=service.api_key, ZHIPU_BASE_URL=service.base_url)
+        assert [request.status for request in service.requests] == [200]
+
+
+def test_every_example_is_tested_and_listed() -> None:
+    """Each script in the folder is in SHOWN and in the folder's README."""
+    scripts = {path.name for path in EXAMPLES.glob("*.py")} - SHARED
+    assert scripts == SHOWN.keys()
+    assert set(re.findall(r"\]\((\w+\.py)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8"))) == scripts

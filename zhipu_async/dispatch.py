@@ -1,0 +1,170 @@
+"""Sends calls: encodes them, hands them to the transport, makes of the answers what their endpoints say."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from .binding import Sender
+from .config import Limits, RetryPolicy, Timeouts
+from .errors import DecodeError, ZhipuError
+from .protocol import codec, faults
+from .protocol.chunks import ChunkReader, StreamKind
+from .protocol.endpoint import Call, HTTPRequest
+from .streaming import Stream
+from .telemetry import CallRecord, Telemetry
+from .transport.base import Exchange
+from .transport.credentials import Credentials
+from .transport.injected import InjectedSession
+from .transport.pool import SessionPool
+from .transport.retrying import RetryingTransport
+from .types.base import Response
+
+T = TypeVar("T")
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a client and the clients made of it by ``with_options`` differ in."""
+
+    credentials: Credentials
+    base_url: str
+    timeouts: Timeouts
+    retry: RetryPolicy
+    limits: Limits
+    timeout: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """Status, headers (names in lower case) and body bytes of an answer, as they came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Dispatcher:
+    """Sends calls; what the resources of a client hold. Refers to the pool, not to the client."""
+
+    def __init__(self, settings: Settings, opener: SessionPool | InjectedSession, telemetry: Telemetry) -> None:
+        self.settings = settings
+        self.opener = opener
+        self.telemetry = telemetry
+        self._transport = RetryingTransport(opener, settings.credentials, settings.retry)
+
+    async def send(self, call: Call[T]) -> T:
+        """The whole answer of ``call``."""
+        request = self.request(call)
+        record = CallRecord(self.telemetry, request.endpoint, request.model)
+
+        async def receive(exchange: Exchange) -> T:
+            answer = codec.decode(call.endpoint.response, await self._body(exchange))
+            _received(answer, record, exchange.headers)
+            return answer
+
+        return await self._transport.send(request, receive, record)
+
+    async def open(self, call: Call[R], kind: StreamKind[C, R]) -> Stream[C, R]:
+        """The answer of ``call`` as a stream, once the first frame that says something has arrived."""
+        request = self.request(call)
+        record = CallRecord(self.telemetry, request.endpoint, request.model)
+        limits = self.settings.limits
+
+        async def receive(exchange: Exchange) -> Stream[C, R]:
+            reader = ChunkReader(kind, headers=exchange.headers, limit=limits.event)
+            ready: deque[C] = deque()
+            data = await exchange.read()
+            if _is_no_stream(exchange.headers, data):
+                raise await _instead_of_stream(exchange, data, limits.body)
+            while True:
+                ready.extend(reader.feed(data) if data else reader.close())
+                if reader.failure is not None and not reader.started:
+                    raise reader.failure
+                if reader.started or reader.complete or reader.failure is not None:
+                    record.first_token()
+                    return Stream(exchange, reader, ready, record)
+                data = await exchange.read()
+
+        return await self._transport.send(request, receive, record)
+
+    async def raw(self, request: HTTPRequest) -> RawResponse:
+        """The answer as it came; an error is raised all the same."""
+        record = CallRecord(self.telemetry, request.endpoint, request.model)
+
+        async def receive(exchange: Exchange) -> RawResponse:
+            body = await self._body(exchange)
+            record.succeed()
+            return RawResponse(exchange.status, exchange.headers, body)
+
+        return await self._transport.send(request, receive, record)
+
+    @property
+    def raw_sender(self) -> Sender:
+        """A sender that gives every answer as :class:`RawResponse`."""
+        return _RawSender(self)
+
+    async def _body(self, exchange: Exchange) -> bytes:
+        """The whole body; an error envelope in an answer of 200 is raised."""
+        body = await exchange.read_all(self.settings.limits.body)
+        if faults.looks_like_fault(body) and (error := faults.of_response(exchange.status, exchange.headers, body)):
+            raise error
+        return body
+
+    def request(self, call: Call[Any]) -> HTTPRequest:
+        """What ``call`` becomes with these settings."""
+        settings = self.settings
+        return codec.encode(
+            call,
+            settings.base_url,
+            headers=settings.headers,
+            query=settings.query,
+            timeout=settings.timeout,
+            default=settings.timeouts,
+        )
+
+
+class _RawSender:
+    """Sends calls without decoding their answers."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def send(self, call: Call[T]) -> T:
+        return cast(T, await self._dispatcher.raw(self._dispatcher.request(call)))
+
+    async def open(self, call: Call[R], kind: StreamKind[C, R]) -> Stream[C, R]:
+        return cast("Stream[C, R]", await self._dispatcher.raw(self._dispatcher.request(call)))
+
+    @property
+    def raw_sender(self) -> Sender:
+        return self
+
+
+def _received(answer: object, record: CallRecord, headers: Mapping[str, str]) -> None:
+    timing = record.succeed(getattr(answer, "usage", None), getattr(answer, "finish_reason", None))
+    if isinstance(answer, Response):
+        answer._received(timing, headers)  # pyright: ignore[reportPrivateUsage]
+
+
+def _is_no_stream(headers: Mapping[str, str], data: bytes) -> bool:
+    """Whether JSON or HTML came instead of a stream, whatever its content type says (streaming.md section 1)."""
+    kind = headers.get("content-type", "").lower()
+    if "event-stream" not in kind and ("json" in kind or "html" in kind):
+        return True
+    return data.lstrip()[:1] in (b"{", b"<", b"[")
+
+
+async def _instead_of_stream(exchange: Exchange, data: bytes, limit: int | None) -> ZhipuError:
+    body = data + await exchange.read_all(limit) if data else data
+    error = faults.of_response(exchange.status, exchange.headers, body)
+    return error or DecodeError(
+        f"a whole body ({exchange.headers.get('content-type', 'no content type')}) came instead of a stream",
+        body=codec.excerpt(body),
+    )

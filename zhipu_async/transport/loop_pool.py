@@ -1,0 +1,259 @@
+"""The connections of one event loop: lent, taken back, kept while they are young, closed with their loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections import deque
+from collections.abc import AsyncGenerator
+from weakref import WeakSet
+
+from aiohttp import (
+    BaseConnector,
+    ClientError,
+    ClientHttpProxyError,
+    ClientRequest,
+    ClientSSLError,
+    ClientTimeout,
+    TCPConnector,
+)
+from aiohttp.connector import Connection
+from yarl import URL
+
+from ..config import Limits, Timeouts
+from ..errors import ConnectError, PoolFull
+from ..telemetry import CallRecord, logger
+from .clocks import AttemptClock
+from .connection import Wire
+from .target import Route, Target
+
+DRAIN_SECONDS = 1.0
+"""How long the end of an answer is waited for after ``[DONE]``, in the background, before its connection is closed."""
+DRAIN_BYTES = 64 * 1024
+DRAIN_PATIENCE = 0.02
+"""How long a new call waits for a connection that is about to come back, before it opens another. Seconds."""
+
+
+class LoopPool:
+    """The connections of one event loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        ssl: tls.SSLContext | bool,
+        connector: BaseConnector | None,
+    ) -> None:
+        self._loop = loop
+        self._limits = limits
+        self._ssl = ssl
+        self._shared = connector is not None
+        self._connector = connector or TCPConnector(limit=0, force_close=False, keepalive_timeout=limits.keep_alive)
+        self._idle: dict[Route, deque[tuple[Connection, float]]] = {}
+        self._draining: set[asyncio.Task[None]] = set()
+        self._guard: AsyncGenerator[None] | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._seen: WeakSet[object] = WeakSet()
+        self.connections: set[Connection] = set()
+        self.inherited = False
+        self.in_use = 0
+        self.waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def idle_count(self) -> int:
+        return sum(map(len, self._idle.values()))
+
+    # ------------------------------------------------------------ lending
+
+    async def lease(
+        self,
+        target: Target,
+        clock: AttemptClock,
+        record: CallRecord,
+        timeouts: Timeouts,
+        *,
+        fresh: bool,
+    ) -> Wire:
+        """A connection to ``target``; an idle one unless ``fresh``."""
+        await self._take_slot(clock, record, timeouts.pool)
+        try:
+            connection = None if fresh else self._pop_idle(target.route)
+            if connection is None and not fresh and self._draining:
+                await asyncio.wait(self._draining, timeout=DRAIN_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+                connection = self._pop_idle(target.route)
+            reused = connection is not None
+            if connection is None:
+                clock.phase("connect", timeouts.connect)
+                connection, reused = await self._connect(target, fresh=fresh)
+        except BaseException:
+            self._free_slot()
+            raise
+        return Wire(connection, target.route, self, reused=reused)
+
+    async def _take_slot(self, clock: AttemptClock, record: CallRecord, patience: float | None) -> None:
+        limit = self._limits.connections
+        if limit is None or (self.in_use < limit and not self.waiters):
+            self.in_use += 1
+            return
+        if self._limits.waiting is not None and len(self.waiters) >= self._limits.waiting:
+            raise PoolFull(f"all {limit} connections are in use and {len(self.waiters)} calls wait (Limits.waiting)")
+        clock.phase("pool", patience)
+        began = self._loop.time()
+        turn = self._loop.create_future()
+        self.waiters.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._free_slot()  # the slot came in the same moment: hand it on
+            else:
+                self.waiters.remove(turn)
+            raise
+        finally:
+            record.queue += self._loop.time() - began
+
+    def _free_slot(self) -> None:
+        """Hand the slot to the one who has waited longest, or give it up."""
+        while self.waiters:
+            turn = self.waiters.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.in_use -= 1
+
+    async def _connect(self, target: Target, *, fresh: bool) -> tuple[Connection, bool]:
+        """A new connection; of a connector that others use too, maybe one that carried a request of ours (True)."""
+        limit = self._limits.connections
+        if limit is not None and self.in_use + self.idle_count > limit:
+            self._evict_oldest()
+        proxy = URL(target.route.proxy) if target.route.proxy else None
+        description = ClientRequest(
+            "GET", target.url, loop=self._loop, ssl=self._ssl, proxy=proxy, proxy_headers=target.proxy_headers or None
+        )
+        while True:
+            try:
+                connection = await self._connector.connect(description, [], ClientTimeout())
+            except ClientHttpProxyError as error:  # not chained: its repr holds the proxy's password
+                refusal = f"the proxy {target.route.proxy} refused the tunnel: {error.status} {error.message}"
+                raise ConnectError(refusal) from None
+            except (ClientError, OSError, ValueError) as error:
+                failure = ConnectError(f"no connection to {target.url.origin()}: {str(error) or type(error).__name__}")
+                failure.retryable = not isinstance(error, ClientSSLError)
+                raise failure from error
+            seen = self._shared and connection.protocol in self._seen
+            if not (seen and fresh):
+                break
+            connection.close()
+        if self._shared:
+            self._seen.add(connection.protocol)
+        self.connections.add(connection)
+        return connection, seen
+
+    # ------------------------------------------------------------ taking back
+
+    def give_back(self, wire: Wire, good: bool) -> None:
+        """Keep the connection of a whole answer, after reading what is missing of its end in the background."""
+        if good and not wire.reusable and not self._loop.is_closed() and wire.connection.protocol is not None:
+            task = self._loop.create_task(self._drain(wire))
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+            return
+        self._settle(wire, good)
+
+    async def _drain(self, wire: Wire) -> None:
+        """The stream said ``[DONE]``, but the end of its body is still on the way."""
+        good = False
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                good = await wire.skip_rest(DRAIN_BYTES)
+        except TimeoutError:
+            logger.debug("a connection was closed: its answer did not end within %s s after [DONE]", DRAIN_SECONDS)
+        finally:
+            self._settle(wire, good)
+
+    def _settle(self, wire: Wire, good: bool) -> None:
+        connection = wire.connection
+        if good and wire.reusable and self._limits.keep_alive > 0:
+            if self._shared:
+                self.connections.discard(connection)
+                connection.release()
+            else:
+                self._idle.setdefault(wire.route, deque()).append((connection, self._loop.time()))
+                self._plan_sweep()
+        else:
+            self._discard(connection)
+        self._free_slot()
+
+    def _pop_idle(self, route: Route) -> Connection | None:
+        """The connection used last, if it is young enough and still open; others are closed on the way."""
+        idle = self._idle.get(route)
+        while idle:
+            connection, since = idle.pop()
+            protocol = connection.protocol
+            young = self._loop.time() - since < self._limits.keep_alive
+            if young and protocol is not None and protocol.is_connected() and not protocol.should_close:
+                return connection
+            self._discard(connection)
+        return None
+
+    def _evict_oldest(self) -> None:
+        queues = [queue for queue in self._idle.values() if queue]
+        if queues:
+            self._discard(min(queues, key=lambda queue: queue[0][1]).popleft()[0])
+
+    def _plan_sweep(self) -> None:
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(self._limits.keep_alive, self._sweep_idle)
+
+    def _sweep_idle(self) -> None:
+        """Close what has been idle for too long."""
+        self._sweep = None
+        oldest = self._loop.time() - self._limits.keep_alive
+        for queue in self._idle.values():
+            while queue and queue[0][1] <= oldest:
+                self._discard(queue.popleft()[0])
+        if self.idle_count:
+            self._plan_sweep()
+
+    def _discard(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        transport = connection.transport
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()  # closing would wait until the rest of the request is written
+        connection.close()
+
+    # ------------------------------------------------------------ ending
+
+    async def end_with_loop(self) -> None:
+        """Start a generator on the loop: ``shutdown_asyncgens`` finishes it when the loop ends, and it closes us."""
+        self._guard = self._until_loop_ends()
+        await anext(self._guard)
+
+    async def _until_loop_ends(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self._close_all()
+
+    async def close(self) -> None:
+        """Close everything."""
+        if self._guard is not None:
+            await self._guard.aclose()
+            self._guard = None
+
+    async def _close_all(self) -> None:
+        for task in self._draining:
+            task.cancel()
+        self.abandon()
+        if not self._shared:
+            await self._connector.close()
+        await asyncio.sleep(0)  # the transports close in the loop's next round
+
+    def abandon(self) -> None:
+        """Close the connections without waiting."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._idle.clear()
+        for connection in list(self.connections):
+            self._discard(connection)

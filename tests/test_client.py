@@ -299,6 +299,16 @@ async def test_the_models_are_listed(serve: Serve) -> None:
     assert sim.requests[0].raw == b""
 
 
+async def test_headers_of_a_call_replace_the_clients_whatever_their_case(serve: Serve, ask: Ask) -> None:
+    """Each header is sent once."""
+    client, sim = await serve(default_headers={"user-agent": "mine", "X-A": "1"})
+    await client.chat.completions.create(**ask(extra_headers={"x-a": "2"}))
+    names = [name.lower() for name in sim.requests[0].headers]
+    assert len(names) == len(set(names))
+    headers = {name.lower(): value for name, value in sim.requests[0].headers.items()}
+    assert (headers["user-agent"], headers["x-a"]) == ("mine", "2")
+
+
 # ---------------------------------------------------------------- answers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -37,7 +37,7 @@ WEATHER = Reply(
 )
 
 
-async def collect(items: AsyncIterator[str], into: list[str]) -> None:
+async def collect(items: AsyncIterable[str], into: list[str]) -> None:
     """Append what comes, until it ends or raises."""
     async for item in items:
         into.append(item)
@@ -262,8 +262,7 @@ async def test_a_stream_that_breaks_raises_after_what_came(
         stream = await client.chat.completions.create(**ask(stream=True))
         seen: list[str] = []
         with pytest.raises(kind) as caught:
-            async for text in stream.text_deltas():
-                seen.append(text)
+            await collect(stream.text_deltas(), seen)
         assert seen[0] == "Hel"
         assert stream.result.text.startswith("Hel")
         if hasattr(caught.value, "partial"):

@@ -90,7 +90,7 @@ class AsyncZhipuAI:
             retry=_retry(retry or RetryPolicy(), max_retries),
             limits=limits,
             timeout=_seconds(timeout),
-            headers={**_DEFAULT_HEADERS, **codec.check_headers(default_headers or {})},
+            headers=codec.merge_headers(_DEFAULT_HEADERS, codec.check_headers(default_headers or {})),
             query=dict(default_query or {}),
         )
         if session is not None:
@@ -136,7 +136,7 @@ class AsyncZhipuAI:
         settings = replace(
             settings,
             retry=_retry(retry or settings.retry, max_retries),
-            headers={**settings.headers, **codec.check_headers(default_headers or {})},
+            headers=codec.merge_headers(settings.headers, codec.check_headers(default_headers or {})),
             query={**settings.query, **(default_query or {})},
         )
         other = type(self).__new__(type(self))
@@ -199,7 +199,7 @@ class AsyncZhipuAI:
             method=method,
             url=self._url(path, {**settings.query, **(query or {})}),
             body=None if json is None else codec.encode_json(json),
-            headers={**settings.headers, **codec.check_headers(headers or {})},
+            headers=codec.merge_headers(settings.headers, codec.check_headers(headers or {})),
             timeouts=Timeouts.of(
                 settings.timeout if timeout is None else timeout, stream=False, default=settings.timeouts
             ),

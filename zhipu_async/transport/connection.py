@@ -11,7 +11,7 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
 from ..config import Limits
-from ..errors import ConnectionLost, RequestTimeout, ResponseTooLarge, TransportError
+from ..errors import ConnectionLost, ResponseTooLarge, TransportError
 from . import encoding
 from .clocks import SilenceWatch
 
@@ -193,8 +193,6 @@ class Wire:
 
 def lost(error: BaseException, *, reused: bool, what: str) -> TransportError:
     """Our error for one of aiohttp's."""
-    if isinstance(error, RequestTimeout):
-        return error
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, LineTooLong):

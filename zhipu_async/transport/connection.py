@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import ClientError
@@ -31,7 +31,7 @@ class Body:
     def __init__(self, payload: StreamReader, content_encoding: str) -> None:
         self._payload = payload
         self._decoder = encoding.decoder(content_encoding)
-        self._blocks: list[bytes] = []
+        self._blocks: Iterator[bytes] = iter(())
         self.watch = SilenceWatch(asyncio.get_running_loop(), payload.set_exception)
 
     @property
@@ -44,13 +44,14 @@ class Body:
         decoder = self._decoder
         if decoder is None:
             return await self._receive()
-        while not self._blocks:
+        while True:
+            for block in self._blocks:
+                return block
             data = await self._receive()
             if not data:
                 decoder.end()
                 return b""
             self._blocks = decoder.feed(data)
-        return self._blocks.pop(0)
 
     async def read_all(self, limit: int | None) -> bytes:
         """Everything, bounded by ``limit`` bytes both before and after decompression."""
@@ -195,8 +196,10 @@ def lost(error: BaseException, *, reused: bool, what: str) -> TransportError:
     """Our error for one of aiohttp's."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, LineTooLong):
-            return ResponseTooLarge(f"{what}: a header is longer than Limits.head_line, or there are too many")
+        if isinstance(cause, LineTooLong) or "Too many headers" in str(cause):
+            return ResponseTooLarge(
+                f"{what}: a header is longer than Limits.head_line, or they are more than Limits.head_count"
+            )
         if "closing transport" in str(cause):
             return ConnectionLost("the connection was closed before the request", arrived=False, reused=reused)
         cause = cause.__cause__

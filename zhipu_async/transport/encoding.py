@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Protocol
 
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD, BrotliDecompressor, ZSTDDecompressor
@@ -19,8 +20,8 @@ STEP = 256 * 1024
 class Decoder(Protocol):
     """Undoes one encoding."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The bytes that ``data`` stands for, in blocks of bounded size; ConnectionLost when it is not so encoded."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What ``data`` stands for, block by block as it is asked for; ConnectionLost when it is not so encoded."""
         ...
 
     def end(self) -> None:
@@ -36,12 +37,12 @@ class _Zlib:
         self._decompressor = zlib.decompressobj(31 if name == "gzip" else 15)
         self._begun = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        blocks: list[bytes] = []
-        while data:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        block = b""
+        while data or len(block) == STEP:  # a full block may have left some of its output inside
             if self._decompressor.eof:
                 if self._name != "gzip" or not data.strip(b"\0"):
-                    break
+                    return
                 self._decompressor = zlib.decompressobj(31)
             if not self._begun:
                 self._begun = True
@@ -52,9 +53,8 @@ class _Zlib:
             except zlib.error as error:
                 raise ConnectionLost(f"the body is no {self._name}: {error}") from error
             if block:
-                blocks.append(block)
+                yield block
             data = self._decompressor.unconsumed_tail or self._decompressor.unused_data
-        return blocks
 
     def end(self) -> None:
         if self._begun and not self._decompressor.eof:
@@ -69,16 +69,17 @@ class _Foreign:
         self._decompressor = BrotliDecompressor() if name == "br" else ZSTDDecompressor()
         self._begun = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        blocks: list[bytes] = []
+    def feed(self, data: bytes) -> Iterator[bytes]:
         self._begun = self._begun or bool(data)
+        while block := self._step(data):
+            yield block
+            data = b""
+
+    def _step(self, data: bytes) -> bytes:
         try:
-            while block := self._decompressor.decompress_sync(data, max_length=STEP):
-                blocks.append(block)
-                data = b""
+            return self._decompressor.decompress_sync(data, max_length=STEP)
         except Exception as error:  # each library has an error class of its own
             raise ConnectionLost(f"the body is no {self._name}: {error}") from error
-        return blocks
 
     def end(self) -> None:
         library = getattr(self._decompressor, "_obj", None)  # only the library itself knows whether its data ended

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 import trustme
 
+from tests.contract import objections
 from zhipu_async import AsyncZhipuAI, RetryPolicy
 from zhipu_async.simulator import Scenario, Simulator
 
@@ -33,16 +34,20 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """``client, sim = await serve(scenario, **settings of the client)``."""
+    """``client, sim = await serve(scenario, **settings of the client)``; every request must validate in the end."""
+    simulators: list[Simulator] = []
     async with AsyncExitStack() as stack:
 
         async def start(scenario: Scenario | None = None, **settings: Any) -> tuple[AsyncZhipuAI, Simulator]:
             sim = await stack.enter_async_context(Simulator(scenario))
             settings = {"retry": SHORT_SLEEPS, "api_key": sim.api_key, "base_url": sim.base_url, **settings}
             client = await stack.enter_async_context(AsyncZhipuAI(**settings))
+            simulators.append(sim)
             return client, sim
 
         yield start
+    chats = {request.raw: request.body for sim in simulators for request in sim.requests if "/chat/" in request.path}
+    assert [objection for body in chats.values() for objection in objections(body)] == []
 
 
 @pytest.fixture

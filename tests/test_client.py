@@ -37,6 +37,7 @@ from zhipu_async import (
     ToolMessage,
     UserMessage,
 )
+from zhipu_async.config import environment_proxy
 from zhipu_async.resources import Completions
 from zhipu_async.simulator import DEFAULT_KEY, Json, Pace, Refusal, Reply, Scenario, Simulator, ToolCall
 
@@ -543,6 +544,29 @@ async def test_tls_is_verified_by_default(ask: Ask, tls: tuple[ssl.SSLContext, s
                 break
             await sim.wait_until(lambda: sim.connections.open == 0, timeout=2)
             assert client.pool.statistics().in_use == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "proxy"),
+    [
+        ({"HTTP_PROXY": "http://p:1"}, "http://a/", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "https://a/", None),
+        ({"HTTPS_PROXY": "p:1"}, "https://a/", "http://p:1"),
+        ({"ALL_PROXY": "http://p:1"}, "https://a/", "http://p:1"),
+        ({"ALL_PROXY": "socks5://p:1"}, "https://a/", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example,.z.ai"}, "https://api.z.ai/x", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example,.z.ai"}, "https://open.bigmodel.cn/x", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://api.z.ai/x", None),
+        ({}, "https://a/", None),
+    ],
+)
+def test_the_environment_names_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, proxy: str | None
+) -> None:
+    """By the URL's scheme, then for all; NO_PROXY exempts hosts; a SOCKS proxy for all does not count."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert environment_proxy(url) == proxy
 
 
 # ---------------------------------------------------------------- imports and scale

@@ -36,6 +36,7 @@ IMPURE_MODULES = {"asyncio", "time", "random", "socket", "threading", "os", "pat
 ONLY_IN = {
     "aiohttp": {"transport", "simulator"},
     "yarl": {"transport", "simulator"},
+    "multidict": {"transport", "simulator"},
     "tenacity": {"transport/retrying.py"},
     "jwt": {"protocol/token.py", "simulator"},
     "typer": {"cli"},

@@ -217,10 +217,17 @@ def key_and_endpoint(
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY name for ``url``, unless NO_PROXY exempts its host."""
+    """The proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY name for ``url``, unless NO_PROXY exempts its host.
+
+    ALL_PROXY often names a SOCKS proxy, which aiohttp cannot speak to: then it does not count.
+    """
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()
     host = parts.netloc.rpartition("@")[2]
     if urllib.request.proxy_bypass(host):
         return None
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme)
+    if not proxy:
+        shared = proxies.get("all", "")
+        proxy = "" if shared.lower().startswith("socks") else shared
+    return (proxy if "://" in proxy else f"http://{proxy}") if proxy else None

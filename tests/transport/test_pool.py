@@ -325,6 +325,27 @@ async def test_what_is_no_http_is_our_error(ask: Ask, answer: bytes) -> None:
         assert client.pool.statistics().in_use == 0
 
 
+async def test_interim_answers_and_answers_without_a_body(ask: Ask) -> None:
+    """1xx answers are passed over; HEAD and 204 have no body; the connection serves on."""
+
+    async def handler(talk: Conversation) -> None:
+        while request := await talk.request():
+            if request.startswith(b"HEAD"):
+                await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+            elif request.startswith(b"DELETE"):
+                await talk.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+            else:
+                await talk.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+                await talk.answer(COMPLETION)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url, max_retries=0) as client:
+        for _ in range(2):
+            assert (await client.chat.completions.create(**ask())).text == "Hi"
+            assert (await client.request("HEAD", "/x")).body == b""
+            assert (await client.request("DELETE", "/x", repeatable=True)).status == 204
+        assert server.opened == 1
+
+
 async def test_redirects_stay_on_their_origin(ask: Ask) -> None:
     """A redirect to the same host is followed with the body; one to another host is an error and gets no key."""
 

@@ -18,6 +18,7 @@ from aiohttp import (
     TCPConnector,
 )
 from aiohttp.connector import Connection
+from multidict import CIMultiDict
 from yarl import URL
 
 from ..config import Limits, Timeouts
@@ -126,13 +127,9 @@ class LoopPool:
         limit = self._limits.connections
         if limit is not None and self.in_use + self.idle_count > limit:
             self._evict_oldest()
-        proxy = URL(target.route.proxy) if target.route.proxy else None
-        description = ClientRequest(
-            "GET", target.url, loop=self._loop, ssl=self._ssl, proxy=proxy, proxy_headers=target.proxy_headers or None
-        )
         while True:
             try:
-                connection = await self._connector.connect(description, [], ClientTimeout())
+                connection = await self._connector.connect(self._description(target), [], ClientTimeout())
             except ClientHttpProxyError as error:  # not chained: its repr holds the proxy's password
                 refusal = f"the proxy {target.route.proxy} refused the tunnel: {error.status} {error.message}"
                 raise ConnectError(refusal) from None
@@ -148,6 +145,12 @@ class LoopPool:
             self._seen.add(connection.protocol)
         self.connections.add(connection)
         return connection, seen
+
+    def _description(self, target: Target) -> ClientRequest:
+        """What aiohttp's connector wants to know of a request that is never sent. ValueError for a proxy it cannot use."""
+        proxy = URL(target.route.proxy) if target.route.proxy else None
+        headers = CIMultiDict(target.proxy_headers) if target.proxy_headers else None
+        return ClientRequest("GET", target.url, loop=self._loop, ssl=self._ssl, proxy=proxy, proxy_headers=headers)
 
     # ------------------------------------------------------------ taking back
 

@@ -72,7 +72,7 @@ def test_there_are_programs_to_run() -> None:
 
 def test_the_error_tree_is_the_one_in_the_code() -> None:
     """Every error of the tree is public, and every public error is in the tree."""
-    tree = next(text for language, text in FENCES if text.startswith("ZhipuError\n"))
+    tree = next(text for _, text in FENCES if text.startswith("ZhipuError\n"))
     public = {
         name
         for name in zhipu_async.__all__

@@ -203,11 +203,11 @@ class ChatAccumulator:
                 growing = self._choices[choice.index] = _GrowingChoice(choice.index)
             growing.add(choice)
         whole = self._whole
-        whole.id = whole.id or chunk.id
-        whole.created = whole.created or chunk.created
-        whole.model = whole.model or chunk.model
-        if chunk.object:
-            whole.object = "chat.completion"
+        if not (whole.id and whole.model):
+            whole.id = whole.id or chunk.id
+            whole.created = whole.created or chunk.created
+            whole.model = whole.model or chunk.model
+            whole.object = whole.object or ("chat.completion" if chunk.object else None)
         if chunk.usage is not None:
             whole.usage = deepcopy(chunk.usage)
         if chunk.web_search:

@@ -256,11 +256,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            then, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
-            seconds = (then - now).total_seconds()
+            seconds = (_date(value) - _date(headers.get("date", ""))).total_seconds()
         except (TypeError, ValueError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
+
+
+def _date(text: str) -> datetime:
+    """An HTTP date; the form without a zone is UTC too."""
+    date = parsedate_to_datetime(text)
+    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 
 
 _RESET = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")

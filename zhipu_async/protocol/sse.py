@@ -193,8 +193,26 @@ class PayloadReader:
         # Until the first carriage return, blank lines are searched for as "\n\n" and what follows the last one is kept
         # unread; from then on, and when much is kept, line by line.
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Iterable[bytes]:
         """The payloads that ``data`` completes, in order; take them all. An event over the limit is StreamCorrupted."""
+        if self._is_one_block(data):
+            self._at_start = False
+            return (data[6:-2],)
+        return self._feed(data)
+
+    def _is_one_block(self, data: bytes) -> bool:
+        """Whether ``data`` is what most reads of a stream give: one event of one line, whole."""
+        return (
+            data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2 > 6
+            and data[-1:] == b"\n"
+            and b"\r" not in data
+            and not self._pieces
+            and self._whole_blocks
+            and len(data) - 2 <= self._splitter.limit
+        )
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         if not self._whole_blocks:
             yield from self._wanted(self._splitter.feed(data))
             return
@@ -225,8 +243,8 @@ class PayloadReader:
             list(self._by_lines())  # no event comes of it: what is kept holds no blank line
         splitter = self._splitter
         line = splitter.lines.rest
-        name = line.partition(b":")[0]
-        if name == b"data":
+        name, _, value = line.partition(b":")
+        if name == b"data" and value.strip():
             splitter.field(line)
         elif name:
             return b"", line

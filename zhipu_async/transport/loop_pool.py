@@ -147,7 +147,7 @@ class LoopPool:
         return connection, seen
 
     def _description(self, target: Target) -> ClientRequest:
-        """What aiohttp's connector wants to know of a request that is never sent. ValueError for a proxy it cannot use."""
+        """What aiohttp's connector wants to know of a request that is never sent. ValueError for an unusable proxy."""
         proxy = URL(target.route.proxy) if target.route.proxy else None
         headers = CIMultiDict(target.proxy_headers) if target.proxy_headers else None
         return ClientRequest("GET", target.url, loop=self._loop, ssl=self._ssl, proxy=proxy, proxy_headers=headers)

@@ -218,7 +218,8 @@ def _not_finite(value: Any, place: str = "the request") -> str | None:
         return None if math.isfinite(value) else place
     if tolerant.is_object(value):
         members = list(value.items())
-    elif tolerant.is_list(value):
+    elif isinstance(value, (list, tuple)):
+        value = cast("list[Any]", value)
         members = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
     else:
         return None

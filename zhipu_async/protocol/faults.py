@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -265,7 +265,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _date(text: str) -> datetime:
     """An HTTP date; the form without a zone is UTC too."""
     date = parsedate_to_datetime(text)
-    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 _RESET = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")

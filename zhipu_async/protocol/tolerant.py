@@ -84,6 +84,8 @@ def _struct(value: Any, info: inspect.StructType, drops: list[str]) -> dict[str,
             raise Unfit(f"not tagged as {name}")
     for field in info.fields:
         if field.encode_name not in value:
+            if field.required:
+                raise Unfit(f"{name}.{field.name} is missing")
             continue
         item = value[field.encode_name]
         if item is None and not field.required and not _takes_none(field.type):

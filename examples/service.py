@@ -1,0 +1,27 @@
+"""Where the examples get their client: the real service when a key is in the environment, otherwise the simulator."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from zhipu_async import AsyncZhipuAI
+from zhipu_async.config import KEY_VARIABLES
+from zhipu_async.simulator import Pace, Scenario, Simulator
+
+PACE = Pace(first_token=0.1, per_chunk=0.005)
+"""Seconds: about as one sees it with the real service, only faster."""
+
+
+@asynccontextmanager
+async def connect(**options: Any) -> AsyncGenerator[AsyncZhipuAI, None]:
+    """A client with these options. In a program of your own, ``async with AsyncZhipuAI() as client`` is all."""
+    if any(os.environ.get(variable) for variable in KEY_VARIABLES):
+        async with AsyncZhipuAI(**options) as client:
+            yield client
+        return
+    async with (
+        Simulator(Scenario(pace=PACE)) as simulator,
+        AsyncZhipuAI(simulator.api_key, base_url=simulator.base_url, **options) as client,
+    ):
+        yield client

@@ -1,0 +1,1 @@
+"""Specifications of the protocol layer: bytes in, structs and decisions out."""

@@ -39,7 +39,18 @@ from zhipu_async import (
 )
 from zhipu_async.config import environment_proxy
 from zhipu_async.resources import Completions
-from zhipu_async.simulator import DEFAULT_KEY, Json, Pace, Refusal, Reply, Scenario, Simulator, ToolCall
+from zhipu_async.simulator import (
+    DEFAULT_KEY,
+    ErrorFrame,
+    Json,
+    Pace,
+    Refusal,
+    Reply,
+    Scenario,
+    Simulator,
+    ToolCall,
+    page,
+)
 
 Ask = Callable[..., dict[str, Any]]
 PIXEL = bytes.fromhex(
@@ -99,6 +110,9 @@ NAN, CONTEXT = math.nan, ssl.create_default_context()
         {"base_url": "http://"},
         {"base_url": "http://user:password@host"},
         {"base_url": "http://host:99999"},
+        {"base_url": "http://["},
+        {"base_url": "http://host/путь"},
+        {"base_url": "http://user:good.key@host:99999"},
         {"base_url": "http://host/path?query=1"},
         {"base_url": 5},
         {"timeout": -1},
@@ -115,6 +129,8 @@ NAN, CONTEXT = math.nan, ssl.create_default_context()
         {"default_headers": {"X": 5}},
         {"proxy": "nonsense"},
         {"proxy": "socks5://host:1"},
+        {"proxy": "http://user:good.key@host:99999"},
+        {"proxy": "http://user:good.key@["},
         {"ssl": False},
     ],
     ids=repr,
@@ -123,6 +139,7 @@ def test_bad_settings_are_config_errors(arguments: dict[str, Any]) -> None:
     """Each is refused when the client is made, and no message holds the key."""
     with pytest.raises(ConfigError) as caught:
         AsyncZhipuAI(**{"api_key": "good.key", **arguments})
+    assert "good.key" not in str(caught.value)
     key = arguments.get("api_key")
     if isinstance(key, str) and len(key.strip()) > 3:
         assert key not in str(caught.value)
@@ -405,6 +422,15 @@ async def test_hooks_and_statistics_see_everything_and_no_key(
     assert "Bearer" not in f"{events}{statistics}{caplog.text}"
 
 
+async def test_only_429_counts_as_refused(serve: Serve, ask: Ask) -> None:
+    """A 429 and its twin inside a stream do; a gateway's 503 does not."""
+    replies = [Refusal("1302"), page(503), ErrorFrame("1305"), Reply("Hi")]
+    client, _ = await serve(Scenario(replies=replies), max_retries=3)
+    await (await client.chat.completions.create(**ask(stream=True))).until_done()
+    statistics = client.statistics()["glm-4.6"]
+    assert (statistics.attempts, statistics.refused) == (4, 2)
+
+
 # ---------------------------------------------------------------- calls without an endpoint of their own
 
 
@@ -435,7 +461,10 @@ async def test_any_call_can_give_its_raw_response(serve: Serve, ask: Ask) -> Non
         await client.chat.completions.with_raw_response.create(**ask())
 
 
-@pytest.mark.parametrize("path", ["../secrets", "/a/../b", "https://other.example/x", "/a b", "/a\r\nX: y", "/ü"])
+@pytest.mark.parametrize(
+    "path",
+    ["../secrets", "/a/../b", "https://other.example/x", "http://[/x", "/a b", "/a\r\nX: y", "/ü", "/a#b"],
+)
 async def test_raw_paths_stay_below_the_endpoint(serve: Serve, path: str) -> None:
     """No path leads the key elsewhere or smuggles anything into the request."""
     client, sim = await serve()
@@ -525,7 +554,11 @@ async def test_a_tunnel_through_a_proxy_carries_tls(ask: Ask, tls: tuple[ssl.SSL
                 else:
                     with pytest.raises(ConnectError) as caught:
                         await client.chat.completions.create(**ask())
-                    assert password not in f"{caught.value}{caught.value!r}{caught.value.__cause__!r}"
+                    error: BaseException | None = caught.value
+                    while error is not None:
+                        assert password not in f"{error}{error!r}"
+                        assert "Basic" not in repr(error)
+                        error = error.__context__
         assert seen[0].startswith(b"CONNECT 127.0.0.1:")
 
 

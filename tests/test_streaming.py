@@ -15,6 +15,8 @@ from tests.conftest import Serve
 from tests.servers import DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
 from zhipu_async import (
     AsyncZhipuAI,
+    AttemptFailed,
+    CallFailed,
     ContentFilterError,
     Finished,
     RateLimitError,
@@ -25,7 +27,7 @@ from zhipu_async import (
     StreamTruncated,
     ZhipuError,
 )
-from zhipu_async.simulator import Delivery, ErrorFrame, Frames, Pace, Reply, Scenario, ToolCall
+from zhipu_async.simulator import Delivery, ErrorFrame, Frames, HangUp, Pace, Refusal, Reply, Scenario, ToolCall
 
 Ask = Callable[..., dict[str, Any]]
 SLOW = Scenario(pace=Pace(per_chunk=0.05), replies=[Reply("abcdefgh", pieces=list("abcdefgh"), times=None)])
@@ -364,3 +366,20 @@ async def test_a_relay_keeps_up_back_pressure(serve: Serve, ask: Ask) -> None:
         assert await anext(texts) == "a"
     await sim.wait_until(lambda: sim.connections.open == 0, timeout=2)
     assert client.pool.statistics().in_use == 0
+
+
+async def test_a_stream_that_was_retried_is_freed_like_any_other(serve: Serve, ask: Ask) -> None:
+    """No failed attempt's traceback and no hook that keeps the events holds it; the garbage collector is off."""
+    events: list[object] = []
+    replies = [HangUp(), Refusal("1302"), HangUp(), Reply("abcdef", pieces=list("abcdef"))]
+    client, sim = await serve(Scenario(replies=replies, pace=Pace(per_chunk=0.05)), hooks=[events.append])
+    gc.collect()
+    gc.disable()
+    try:
+        await leave_unnamed(client, ask(stream=True))
+        await sim.wait_until(lambda: sim.connections.open == 0, timeout=2)
+        assert sim.connections.open == 0
+        assert client.pool.statistics().in_use == 0
+    finally:
+        gc.enable()
+    assert [type(event) for event in events] == [AttemptFailed, AttemptFailed, CallFailed]

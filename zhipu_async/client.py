@@ -19,6 +19,7 @@ from .telemetry import Hook, ModelStatistics, Telemetry
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
+from .transport.target import take_proxy_apart
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -211,12 +212,13 @@ class AsyncZhipuAI:
 
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
         base = self.base_url
-        if not path.isascii() or not path.isprintable() or " " in path:
-            raise ConfigError(f"{path!r} is no path: percent-encode what is not ASCII")
+        if not path.isascii() or not path.isprintable() or " " in path or "#" in path:
+            raise ConfigError(f"{path!r} is no path: percent-encode what is not ASCII, blanks and '#'")
         if "://" in path.partition("?")[0]:
-            if urlsplit(path)[:2] != urlsplit(base)[:2]:
+            origin = urlsplit(base)
+            if not path.startswith(f"{origin.scheme}://{origin.netloc}/"):
                 raise ConfigError(f"the key must not go to another origin than {base}")
-            return codec.join(path, "", query).rstrip("/") if query else path
+            return codec.join(path, "", query)
         if any(segment in (".", "..") for segment in path.partition("?")[0].split("/")):
             raise ConfigError(f"{path!r} leaves the base URL")
         return codec.join(base, path, query)
@@ -265,6 +267,6 @@ def _check_tls(context: object) -> None:
 
 
 def _check_proxy(proxy: str | None) -> str | None:
-    if proxy is not None and (not urlsplit(proxy).hostname or urlsplit(proxy).scheme not in ("http", "https")):
-        raise ConfigError("proxy must be a URL like http://host:port")
+    if proxy is not None:
+        take_proxy_apart(proxy)
     return proxy

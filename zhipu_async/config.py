@@ -134,9 +134,13 @@ def check_seconds(name: str, value: Any, *, zero: bool = False, none: bool = Tru
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise ConfigError(f"{name} must be a positive number of seconds, not {value!r}; None switches a clock off")
-    return float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
+        raise ConfigError(f"{name} must be a positive number of seconds, not {seconds!r}; None switches a clock off")
+    return seconds
 
 
 def check_count(name: str, value: Any, *, least: int) -> int:
@@ -173,15 +177,16 @@ def resolve_base_url(value: str) -> str:
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"base_url must be a str, not {type(value).__name__}")
     url = PLATFORMS.get(value, value).strip().rstrip("/")
-    parts = urlsplit(url)
+    parts = urlsplit("")
     try:
+        parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         valid = False
-    if not valid or not url.isprintable() or " " in url:
-        raise ConfigError(f"unknown endpoint {value!r}: use a URL or one of {', '.join(PLATFORMS)}")
     if parts.username or parts.password:
         raise ConfigError("base_url must not hold a user name or password")
+    if not valid or not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigError(f"unknown endpoint {value!r}: use a URL or one of {', '.join(PLATFORMS)}")
     if parts.query or parts.fragment:
         raise ConfigError("base_url must not hold a query or fragment; use extra_query for parameters of a call")
     return url

@@ -246,7 +246,10 @@ class ContentFilterError(APIError):
 
 
 class AccountError(APIError):
-    """The account cannot pay or is not active: 1110 to 1113, 1121, 1309, 1311, 1313 to 1315. Never retried."""
+    """The account cannot pay or is not active: 1100, 1110 to 1113, 1121, 1309, 1311, 1313 to 1315.
+
+    Never retried, but for 1100 (its data could not be read or written), which is once.
+    """
 
 
 class QuotaError(APIError):

@@ -204,7 +204,10 @@ class _Tally:
 
 def is_refusal(error: Exception) -> bool:
     """Whether an attempt was refused for load, quota or account: any HTTP 429 or its twin inside a stream."""
-    return getattr(error, "status", None) == 429 or type(error).__name__ in ("RateLimitError", "OverloadedError")
+    status = getattr(error, "status", None)
+    return status == 429 or (
+        status == 200 and type(error).__name__ in ("RateLimitError", "OverloadedError", "QuotaError")
+    )
 
 
 class Telemetry:

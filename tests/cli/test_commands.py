@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import zhipu_async
 from zhipu_async.cli.app import app
-from zhipu_async.simulator import Refusal, Scenario
+from zhipu_async.simulator import Json, Refusal, Scenario
 
 from .conftest import Service
 from .running import PATIENCE, command, finish, process_of, run, terminal
@@ -34,6 +34,13 @@ async def test_models_are_listed(service: Service) -> None:
     code, output, _ = await invoke("models")
     assert code == 0
     assert {"glm-4.5", "glm-4.6", "glm-5.3"} <= {line.split()[0] for line in output.splitlines()}
+
+
+async def test_names_of_models_are_no_markup(service: Service) -> None:
+    """A name in brackets is shown as it is."""
+    await service(Scenario(replies=[Json({"data": [{"id": "[bold]glm[/bold]"}]})]))
+    _, output, _ = await invoke("models")
+    assert output.splitlines()[1].split() == ["[bold]glm[/bold]"]
 
 
 async def test_models_as_json(service: Service) -> None:

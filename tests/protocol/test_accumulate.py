@@ -205,7 +205,7 @@ VARIANTS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [call("{}", index=0)],
     ),
     "another type": (
-        [part("{}", index=0, id="c", name="f", type="web_search")],
+        [part("{", index=0, id="c", name="f", type="web_search"), part("}", index=0, type=...)],
         [call("{}", id="c", index=0) | {"type": "web_search"}],
     ),
     "a number as id and as index text": (
@@ -270,6 +270,10 @@ MCP: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "the last one by id wins, without index": (
         [mcp("m", name="x"), mcp("n", name="y"), mcp("m", name="x", output="42")],
         [mcp("m", name="x", output="42"), mcp("n", name="y")],
+    ),
+    "a later fragment without it changes nothing": (
+        [mcp("m", 0, name="x"), part("", index=0, id="m", type=...)],
+        [mcp("m", 0, name="x")],
     ),
     "two ids at one index are two": (
         [mcp("m", 0, type="mcp_list_tools", tools=[]), mcp("n", 0, type="mcp_call", name="x")],

@@ -6,12 +6,13 @@ import json
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zhipu_async import errors
-from zhipu_async.protocol.chunks import CHAT, ChunkReader
+from zhipu_async.protocol.chunks import CHAT, ChunkReader, StreamKind
 from zhipu_async.types.chat import ChatCompletion
 
 from .expected import sample
@@ -513,6 +514,62 @@ def test_a_frame_of_two_megabytes(piece: int) -> None:
     audio = reader.result().choices[0].message.audio
     assert audio is not None
     assert audio.data == text
+
+
+def test_numbers_that_only_one_reader_takes() -> None:
+    """A number of 5,000 digits in a field that nobody reads is no damage."""
+    reading = read_alike(b'data: {"id":"1","big":' + b"9" * 5000 + b',"choices":[]}\n\n' + HI + stops())
+    assert (reading.text, reading.damaged, reading.failure) == ("Hi", 0, None)
+
+
+class Step(msgspec.Struct):
+    """A chunk of another endpoint, with a field that must be there."""
+
+    number: int
+    id: str | None = None
+
+
+class Steps:
+    """Folds steps into their sum."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def add(self, chunk: Step) -> None:
+        self.total += chunk.number
+
+    @property
+    def finished(self) -> bool:
+        return self.total >= 10
+
+    def result(self, *, complete: bool) -> int:
+        return self.total
+
+
+STEPS: StreamKind[Step, int] = StreamKind(Step, Steps, lambda step: step.number > 0, lambda step: step.number >= 10)
+
+
+def test_streams_of_another_kind() -> None:
+    """A reader takes any kind of stream: its chunks, its way of folding, its notion of a start and an end."""
+    reader = ChunkReader(STEPS)
+    assert reader.feed(frame({"number": 0})) == [Step(0)]
+    assert not reader.started
+    assert reader.feed(frame({"number": "3"}) + frame({"number": 7.0})) == [Step(3), Step(7)]
+    assert reader.started
+    assert reader.close() == []
+    assert (reader.complete, reader.result()) == (True, 10)
+
+
+@pytest.mark.parametrize("members", [{}, {"number": None}, {"number": "x"}, None, []])
+def test_chunks_without_what_they_need(members: Any) -> None:
+    """A frame without a field that its kind needs is StreamCorrupted, an error frame its error."""
+    reader = ChunkReader(STEPS)
+    assert reader.feed(frame({"number": 1}) + frame(members)) == [Step(1)]
+    assert isinstance(reader.failure, errors.StreamCorrupted)
+    assert reader.failure.partial == 1
+    reader = ChunkReader(STEPS)
+    reader.feed(frame(RATE))
+    assert isinstance(reader.failure, errors.RateLimitError)
 
 
 # ---------------------------------------------------------------- two answers in one stream

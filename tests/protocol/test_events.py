@@ -178,6 +178,11 @@ def test_one_delta_of_every_kind() -> None:
     ]
 
 
+def test_a_call_without_a_name() -> None:
+    """A call that begins without a name is started with an empty one."""
+    assert told(says(tool_calls=[{"index": 0, "id": "a"}]))[0] == started(0, "a", "")
+
+
 def test_positions_are_those_of_the_result() -> None:
     """The position of a call in the events is its place in the result's tool_calls."""
     chunks = [convert(calls(id, index), ChatCompletionChunk, []) for id, index in (("a", 2), ("b", None), ("c", 0))]

@@ -186,6 +186,7 @@ def test_head_comes_from_the_first_chunk_that_has_it() -> None:
         [{}, {"id": None, "choices": None}, head, message],
         [head | message, {"id": "2", "model": "n", "created": 6}],
         [head, {"usage": None}, message],
+        [{"model": "m"} | message, {"id": "1", "created": 5, "object": "chat.completion.chunk"}],
     ):
         assert fold(*chunks) == whole | {"choices": folded}
     without_id = {name: value for name, value in head.items() if name != "id"}

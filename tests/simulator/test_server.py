@@ -190,7 +190,7 @@ async def test_application() -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        url = f"http://127.0.0.1:{site.port}/api/paas/v4/chat/completions"
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/api/paas/v4/chat/completions"
         headers = {"Authorization": f"Bearer {DEFAULT_KEY}"}
         async with aiohttp.ClientSession() as session, session.post(url, json=HELLO, headers=headers) as response:
             assert (await response.json())["choices"][0]["message"]["content"] == "Hi"

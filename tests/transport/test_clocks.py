@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +13,8 @@ import pytest
 
 from tests.conftest import Serve
 from tests.servers import DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
-from zhipu_async import AsyncZhipuAI, Limits, PoolTimeout, RequestTimeout, Timeouts
-from zhipu_async.simulator import Delivery, Pace, Reply, Scenario, Simulator
+from zhipu_async import AsyncZhipuAI, Limits, PoolTimeout, RateLimitError, RequestTimeout, Timeouts
+from zhipu_async.simulator import Delivery, Pace, Refusal, Reply, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -172,3 +174,64 @@ async def test_no_timer_outlives_its_call(serve: Serve, ask: Ask) -> None:
         if not handle.cancelled() and "zhipu_async/transport/clocks" in repr(handle)
     ]
     assert timers == []
+
+
+async def test_stream_total_counts_from_the_call(ask: Ask, serve: Serve) -> None:
+    """It ends a stream whose answer never begins, and no sleep is begun that would cross it."""
+    client, _ = await serve(Scenario(replies=[SLOW_HEAD]), max_retries=0, timeout=Timeouts(stream_total=0.05))
+    with pytest.raises(RequestTimeout) as caught:
+        await asyncio.wait_for(client.chat.completions.create(**ask(stream=True)), 2)
+    assert caught.value.clock == "stream_total"
+    refusal = Refusal("1302", times=None, headers={"Retry-After": "3"})
+    client, sim = await serve(Scenario(replies=[refusal]), timeout=Timeouts(stream_total=1))
+    with pytest.raises(RateLimitError):
+        await asyncio.wait_for(client.chat.completions.create(**ask(stream=True)), 2)
+    assert len(sim.requests) == 1
+
+
+async def test_first_token_does_not_count_the_queue(ask: Ask) -> None:
+    """Waiting for a connection has a clock of its own; first_token begins when the request is sent."""
+    scenario = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(head_after=0.15))])
+    settings: dict[str, Any] = {"limits": Limits(connections=1), "timeout": Timeouts(first_token=0.25)}
+    async with Simulator(scenario) as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url, **settings) as client:
+
+        async def call() -> str | None:
+            return (await (await client.chat.completions.create(**ask(stream=True))).until_done()).text
+
+        assert await asyncio.gather(*(call() for _ in range(3))) == ["Hi"] * 3
+        assert len(sim.requests) == 3
+
+
+def test_between_does_not_fire_because_the_loop_was_held_up(ask: Ask) -> None:
+    """Bytes that came while something blocked the loop are read before the silence is judged."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        await talk.send(STREAM_HEAD + block(chunk("a")))
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            await talk.send(block(chunk("b")))
+        await talk.send(block(chunk("c", "stop") + DONE) + LAST)
+
+    url: queue.Queue[str] = queue.Queue()
+    over = threading.Event()
+
+    async def serve() -> None:
+        async with byte_server(handler) as server:
+            url.put(server.url)
+            await asyncio.to_thread(over.wait, 10)
+
+    async def read() -> str | None:
+        timeouts = Timeouts(between=0.2)
+        async with AsyncZhipuAI("k.s", base_url=url.get(timeout=5), timeout=timeouts, max_retries=0) as client:
+            stream = await client.chat.completions.create(**ask(stream=True))
+            asyncio.get_running_loop().call_later(0.05, time.sleep, 0.4)
+            return (await stream.until_done()).text
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert asyncio.run(read()) == "abbbbbc"
+    finally:
+        over.set()
+        thread.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,16 +16,18 @@ import pytest
 from tests.conftest import SHORT_SLEEPS, Serve
 from tests.servers import COMPLETION, DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
 from zhipu_async import (
+    APIError,
     AsyncZhipuAI,
     ClientClosedError,
     ConnectError,
     ConnectionLost,
     Limits,
     PoolFull,
+    RateLimitError,
     ResponseTooLarge,
     TransportError,
 )
-from zhipu_async.simulator import Delivery, HangUp, Pace, Reply, Scenario, Simulator
+from zhipu_async.simulator import Delivery, HangUp, Pace, Refusal, Reply, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -474,3 +477,159 @@ def test_an_injected_session_of_another_loop_is_refused(ask: Ask) -> None:
     asyncio.run(use(session))
     loop.run_until_complete(session.close())
     loop.close()
+
+
+async def test_all_who_wait_can_be_cancelled_together_with_who_holds_the_connection(ask: Ask) -> None:
+    """Each gets CancelledError, although the slot that becomes free passes over those who are cancelled already."""
+    scenario = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(head_after=5))])
+    limits = Limits(connections=1)
+    async with Simulator(scenario) as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url, limits=limits) as client:
+        tasks = [asyncio.create_task(client.chat.completions.create(**ask())) for _ in range(5)]
+        await asyncio.sleep(0.02)
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * 5
+        statistics = client.pool.statistics()
+        assert (statistics.in_use, statistics.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_close_ends_who_reads_and_who_waits(ask: Ask, stream: bool) -> None:
+    """An answer that is being read and a call in the queue fail at once, and nothing stays in use."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        await talk.send(STREAM_HEAD + block(chunk("Hi") if stream else b"{"))
+        await talk.request()
+
+    async def call(client: AsyncZhipuAI) -> None:
+        answer = await client.chat.completions.create(**ask(stream=stream))
+        if stream:
+            await answer.until_done()
+
+    async with byte_server(handler) as server:
+        client = AsyncZhipuAI("k.s", base_url=server.url, limits=Limits(connections=1), max_retries=0)
+        pool = client.pool
+        tasks = [asyncio.create_task(call(client)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        await client.close()
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 2)
+        assert [type(result) for result in results] == [ClientClosedError] * 3
+        assert pool.statistics().in_use == 0
+        assert len(server.requests) == 1
+
+
+async def test_close_during_a_name_look_up_is_no_cancellation(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that wanted the connection gets ClientClosedError, not a CancelledError that nobody asked for."""
+
+    async def hanging(*_: Any, **__: Any) -> list[Any]:
+        await asyncio.sleep(10)
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hanging)
+    client = AsyncZhipuAI("k.s", base_url="http://glm.example/v4")
+    task = asyncio.create_task(client.chat.completions.create(**ask()))
+    await asyncio.sleep(0.02)
+    await client.close()
+    with pytest.raises(ClientClosedError):
+        await asyncio.wait_for(task, 2)
+
+
+async def test_a_cancelled_end_of_a_stream_frees_its_place(ask: Ask) -> None:
+    """Who cancels all tasks of the loop, the one in the background too before it began, loses no place of the pool."""
+
+    async def handler(talk: Conversation) -> None:
+        while await talk.request():
+            await talk.send(STREAM_HEAD + block(chunk("Hi")))
+            await asyncio.sleep(0.02)
+            await talk.send(block(chunk("", "stop") + DONE))
+
+    limits = Limits(connections=1)
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url, limits=limits) as client:
+        stream = await client.chat.completions.create(**ask(stream=True))
+        before = asyncio.all_tasks()
+        await stream.until_done()
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+        await asyncio.sleep(0.02)
+        assert client.pool.statistics().in_use == 0
+        stream = await asyncio.wait_for(client.chat.completions.create(**ask(stream=True)), 2)
+        assert (await stream.until_done()).text == "Hi"
+
+
+@pytest.mark.parametrize("location", ["http://[", "//", "/\u0416 a", "http://127.0.0.1:99999/", "#here", ""])
+async def test_a_redirect_to_rubbish_is_an_error_of_ours(location: str) -> None:
+    """Whatever Location says: an error of the service, nothing in use, and no request line that is none."""
+
+    async def handler(talk: Conversation) -> None:
+        while await talk.request():
+            await talk.send(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode())
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        with pytest.raises(APIError, match="HTTP 302"):
+            await client.request("GET", "models")
+        assert client.pool.statistics().in_use == 0
+        assert len(server.requests) <= 4
+        assert all(len(request.split(b"\r\n")[0].split(b" ")) == 3 for request in server.requests)
+
+
+async def test_an_injected_session_keeps_its_settings_to_itself(ask: Ask) -> None:
+    """raise_for_status and base_url of the session change nothing: the service's error is retried and raised."""
+    async with Simulator(Scenario(replies=[Refusal("1302", times=3), Reply("Hi")])) as sim:
+        async with aiohttp.ClientSession("http://other.example/", raise_for_status=True) as session:
+            client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url, session=session, retry=SHORT_SLEEPS)
+            with pytest.raises(RateLimitError):
+                await client.chat.completions.create(**ask())
+            assert (await client.chat.completions.create(**ask())).text == "Hi"
+            await client.close()
+            with pytest.raises(ClientClosedError):
+                await client.chat.completions.create(**ask())
+        assert len(sim.requests) == 4
+
+
+async def test_an_unknown_encoding_over_an_injected_session_leaves_nothing_in_use(ask: Ask) -> None:
+    """The answer that cannot be decoded is closed."""
+
+    async def handler(talk: Conversation) -> None:
+        while await talk.request():
+            await talk.answer(b"{}", "Content-Encoding: rot13")
+
+    async with byte_server(handler) as server, aiohttp.ClientSession() as session:
+        client = AsyncZhipuAI("k.s", base_url=server.url, session=session, max_retries=0)
+        with pytest.raises(ConnectionLost, match="rot13"):
+            await client.chat.completions.create(**ask())
+        assert client.pool.statistics().in_use == 0
+
+
+async def test_the_password_of_a_proxy_of_an_injected_session_is_in_no_error(ask: Ask) -> None:
+    """A tunnel that the proxy refuses is a ConnectError that holds neither the password nor aiohttp's own error."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        await talk.answer(b"", status="407 Proxy Authentication Required")
+
+    async with byte_server(handler) as server:
+        proxy = server.url.replace("http://", "http://user:pass-word@").removesuffix("/api/paas/v4")
+        async with aiohttp.ClientSession(proxy=proxy) as session:
+            client = AsyncZhipuAI("k.s", base_url="https://glm.example/v4", session=session, max_retries=0)
+            with pytest.raises(ConnectError, match="407") as caught:
+                await client.chat.completions.create(**ask())
+    assert "pass-word" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_an_injected_connector_that_is_closed_or_of_another_loop_is_refused(ask: Ask) -> None:
+    """Each is a clear error before anything is sent."""
+
+    async def use(client: AsyncZhipuAI) -> None:
+        with pytest.raises(ClientClosedError, match="another event loop"):
+            await client.chat.completions.create(**ask())
+
+    async with Simulator() as sim:
+        connector = aiohttp.TCPConnector()
+        client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url, connector=connector)
+        await asyncio.to_thread(asyncio.run, use(client))
+        await connector.close()
+        with pytest.raises(ClientClosedError, match="connector is closed"):
+            await client.chat.completions.create(**ask())
+        assert sim.requests == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from zhipu_async import (
     AsyncZhipuAI,
     AuthenticationError,
     BadRequestError,
+    ConfigError,
     ContentFilterError,
     ContextLengthError,
     DecodeError,
@@ -24,6 +26,7 @@ from zhipu_async import (
     PermissionDeniedError,
     QuotaError,
     RateLimitError,
+    RequestTimeout,
     RetryPolicy,
     ServerError,
     StreamTruncated,
@@ -348,3 +351,40 @@ async def test_the_wait_for_a_key_counts_against_the_deadline(ask: Ask) -> None:
     with pytest.raises(ZhipuError, match="total"):
         await client.chat.completions.create(**ask())
     await client.close()
+
+
+async def test_a_key_source_that_fails_is_a_failure_that_is_counted(serve: Serve, ask: Ask) -> None:
+    """Its own error comes through, nothing was sent, and the call counts as failed, not as cancelled."""
+
+    async def key() -> str:
+        raise LookupError("the vault is closed")
+
+    client, sim = await serve(api_key=key)
+    with pytest.raises(LookupError, match="vault"):
+        await client.chat.completions.create(**ask())
+    statistics = client.statistics()["glm-4.6"]
+    assert (statistics.failures, statistics.cancelled, statistics.errors) == (1, 0, {"LookupError": 1})
+    assert sim.requests == []
+
+
+async def test_a_key_source_that_is_not_async_is_a_config_error(serve: Serve, ask: Ask) -> None:
+    """The message does not hold what it returned."""
+    client, sim = await serve(api_key=lambda: "secret.key")
+    with pytest.raises(ConfigError, match="async") as caught:
+        await client.chat.completions.create(**ask())
+    assert "secret" not in str(caught.value)
+    assert sim.requests == []
+
+
+async def test_a_key_source_that_swallows_cancellation_meets_the_clock_all_the_same(serve: Serve, ask: Ask) -> None:
+    """The total clock is named although the source went on after it had fired."""
+
+    async def key() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return "k.s"
+
+    client, sim = await serve(api_key=key, timeout=0.05)
+    with pytest.raises(RequestTimeout, match="total"):
+        await asyncio.wait_for(client.chat.completions.create(**ask()), 2)
+    assert sim.requests == []

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Generator
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import msgspec
 import typer
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..client import AsyncZhipuAI
 from ..errors import ConfigError, ZhipuError
-from ..simulator import DEFAULT_KEY, Simulator
+from ..simulator import Simulator
 from ..telemetry import Event
 from ..types.models import ModelList
 from ..version import VERSION
@@ -83,17 +83,17 @@ def chat(
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens of thinking and answer together.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0.0 to 1.0.")] = None,
     usage: Annotated[bool, typer.Option("--usage", help="Say how many tokens and seconds it took.")] = False,
-    as_json_: AsJSON = False,
+    json_wanted: AsJSON = False,
     base_url: BaseURL = None,
     timeout: Seconds = None,
 ) -> None:
     """Ask a model. The answer goes to standard output; thinking, usage and errors go to standard error."""
     images = image or []
     with _exit_codes():
-        text = _piped() if question == "-" or (question is None and not sys.stdin.isatty()) else question
+        text = _piped() if question == "-" or (question is None and not _at_terminal()) else question
         if text is not None and not text.strip():
             raise ConfigError("the question is empty")
-        if text is None and as_json_:
+        if text is None and json_wanted:
             raise ConfigError("--json answers one question: give it as an argument or on standard input")
         conversation = Conversation(
             model or (VISION_MODEL if images else MODEL), system, thinking, max_tokens, temperature
@@ -103,7 +103,7 @@ def chat(
             _enable_line_editing()
             interact(client, conversation, images, with_usage=usage)
         else:
-            asyncio.run(_ask_once(client, conversation, text, images, as_json_, usage))
+            asyncio.run(_ask_once(client, conversation, text, images, json_wanted, usage))
 
 
 async def _ask_once(
@@ -120,7 +120,7 @@ async def _ask_once(
 
 
 @app.command()
-def models(as_json_: AsJSON = False, base_url: BaseURL = None, timeout: Seconds = None) -> None:
+def models(json_wanted: AsJSON = False, base_url: BaseURL = None, timeout: Seconds = None) -> None:
     """List the models of the platform. A model that is missing here may be usable all the same."""
 
     async def fetch() -> ModelList:
@@ -129,7 +129,7 @@ def models(as_json_: AsJSON = False, base_url: BaseURL = None, timeout: Seconds 
 
     with _exit_codes():
         found = asyncio.run(fetch())
-        if as_json_:
+        if json_wanted:
             typer.echo(msgspec.json.encode(found).decode())
             return
         table = Table("model", "owned by", box=None, pad_edge=False, header_style="dim")
@@ -149,7 +149,7 @@ def simulate(
         async with Simulator(host=host, port=port, record=False) as simulator:
             out = console()
             say(out, "a simulated GLM service, until Ctrl-C:\n", "dim")
-            say(out, f"export ZHIPU_BASE_URL={simulator.base_url}\nexport ZHIPU_API_KEY={DEFAULT_KEY}\n")
+            say(out, f"export ZHIPU_BASE_URL={simulator.base_url}\nexport ZHIPU_API_KEY={simulator.api_key}\n")
             await asyncio.Event().wait()
 
     with _exit_codes():
@@ -194,10 +194,18 @@ def _log(event: Event) -> None:
     logger.debug("%s", event)
 
 
+def _at_terminal() -> bool:
+    source: TextIO | None = sys.stdin
+    return source is not None and source.isatty()
+
+
 def _piped() -> str:
-    """Standard input as text."""
+    """Standard input as text; "" where there is none."""
+    source: TextIO | None = sys.stdin
+    if source is None:  # closed by whoever started this
+        return ""
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").strip()
+        return source.buffer.read().decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise ConfigError("standard input is not UTF-8 text") from None
 

@@ -19,9 +19,9 @@ _CONTROLS = dict.fromkeys(code for code in (*range(32), *range(127, 160)) if cod
 
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or error; in a pipe, and with NO_COLOR, it writes no escape sequence at all."""
-    found = Console(stderr=stderr, highlight=False)
+    plain = Console(stderr=stderr, color_system=None, markup=False, emoji=False, highlight=False)
     # rich alone would still write bold and dim with NO_COLOR
-    return Console(stderr=stderr, highlight=False, color_system=None) if found.no_color else found
+    return plain if plain.no_color else Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def tolerate_odd_encodings() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from ..errors import DecodeError, StreamCorrupted, StreamError, StreamRestarted, StreamTruncated, ZhipuError
+from ..errors import StreamCorrupted, StreamError, StreamRestarted, StreamTruncated, ZhipuError
 from ..telemetry import logger
 from ..types.chat import ChatCompletion, ChatCompletionChunk
 from . import faults, tolerant
@@ -195,7 +195,7 @@ class ChunkReader(Generic[C, R]):
         drops: list[str] = []
         try:
             chunk = tolerant.convert(members, self._kind.chunk, drops)
-        except (ValueError, DecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise StreamCorrupted(f"a frame of the stream does not fit: {error}", raw=excerpt(payload)) from error
         if damaged or drops:
             self.damaged += 1

@@ -327,7 +327,8 @@ def _code(value: Any) -> str | None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """Text that can be printed: a lone surrogate, which JSON can hold, cannot."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _plain(body: bytes) -> str:

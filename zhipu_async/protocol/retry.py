@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import RetryPolicy
-from ..errors import APIError, OverloadedError, RequestTimeout, StreamError, TransportError, ZhipuError
+from ..errors import APIError, OverloadedError, StreamError, TransportError, ZhipuError
 from .faults import Retry, creates_nothing, retry_of
 
 
@@ -59,7 +59,7 @@ def repeatable(error: ZhipuError, *, creates: bool) -> bool:
 
 def at_once(error: ZhipuError, *, creates: bool) -> bool:
     """Whether to repeat on a fresh connection now, outside the count: the idle race (errors.md section 5)."""
-    if not isinstance(error, TransportError) or isinstance(error, RequestTimeout) or not error.reused:
+    if not isinstance(error, TransportError) or not error.reused:
         return False
     return not error.arrived or not creates
 

@@ -64,7 +64,7 @@ class Simulator:
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._ssl, backlog=_BACKLOG)
         await site.start()
-        self._port = site.port
+        self._port = self._runner.addresses[0][1]
         return self
 
     async def __aexit__(

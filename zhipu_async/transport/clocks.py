@@ -9,6 +9,9 @@ from typing import Self
 
 from ..errors import PoolTimeout, RequestTimeout
 
+GRACE = 0.01
+"""Seconds for which a silence is doubted: a loop that was held up runs its timers before it has read its sockets."""
+
 _MEANING = {
     "connect": "no connection was made",
     "pool": "no connection of the pool became free",
@@ -30,24 +33,34 @@ def timed_out(clock: str, seconds: float) -> RequestTimeout:
 class AttemptClock:
     """``async with`` around one attempt: the current phase has its own limit, other limits hold for the whole."""
 
-    __slots__ = ("_caps", "_fires", "_scope", "_sent")
+    __slots__ = ("_caps", "_caps_when_sent", "_fires", "_scope", "_sent")
 
     def __init__(self) -> None:
         self._caps: list[tuple[float, str, float]] = []
+        self._caps_when_sent: list[tuple[str, float]] = []
         self._fires: tuple[str, float] | None = None
         self._sent = False
 
-    def cap(self, clock: str, seconds: float | None, began: float) -> None:
-        """From now on, the attempt ends ``seconds`` after ``began`` (loop time) at the latest."""
-        if seconds is not None:
+    def cap(self, clock: str, seconds: float | None, began: float | None = None) -> None:
+        """The attempt ends ``seconds`` after ``began`` (loop time; None: when the request is sent) at the latest."""
+        if seconds is None:
+            return
+        if began is None:
+            self._caps_when_sent.append((clock, seconds))
+        else:
             self._caps.append((began + seconds, clock, seconds))
 
     def phase(self, clock: str | None, seconds: float | None = None, *, sent: bool = False) -> None:
         """A phase begins, which ends within ``seconds``; ``sent``: from now on the request may have arrived."""
+        if self._scope.expired():  # fired, and what was awaited went on all the same: a key source of the user's
+            raise asyncio.CancelledError
+        now = asyncio.get_running_loop().time()
+        if sent and not self._sent:
+            self._sent = True
+            self._caps += [(now + length, name, length) for name, length in self._caps_when_sent]
         limits = self._caps
         if clock is not None and seconds is not None:
-            limits = [*limits, (asyncio.get_running_loop().time() + seconds, clock, seconds)]
-        self._sent = self._sent or sent
+            limits = [*limits, (now + seconds, clock, seconds)]
         if limits:
             when, name, length = min(limits)
             self._fires = name, length
@@ -120,13 +133,15 @@ class SilenceWatch:
             limits.append((self._deadline, "stream_total", self._total))
         return min(limits) if limits else None
 
-    def _look(self) -> None:
+    def _look(self, doubted: float | None = None) -> None:
         self._timer = None
         due = self._due() if self._since is not None else None
         if due is None:
             return
         when, clock, seconds = due
-        if self._loop.time() >= when:
-            self._fail(timed_out(clock, seconds))
-        else:
+        if self._loop.time() < when:
             self._timer = self._loop.call_at(when, self._look)
+        elif doubted != self._since:
+            self._timer = self._loop.call_later(GRACE, self._look, self._since)
+        else:
+            self._fail(timed_out(clock, seconds))

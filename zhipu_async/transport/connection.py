@@ -75,11 +75,15 @@ class Body:
             return False
         return True
 
+    def fail(self, error: Exception) -> None:
+        """End a wait for bytes, now or later, with ``error``."""
+        self._payload.set_exception(error)
+
     async def _receive(self) -> bytes:
         self.watch.wait()
         try:
             return await self._payload.readany()
-        except BROKEN as error:
+        except (*BROKEN, RuntimeError) as error:  # RuntimeError: the connection was closed on this side
             raise lost(error, reused=False, what="the answer broke off") from error
         finally:
             self.watch.stop()
@@ -151,6 +155,11 @@ class Wire:
         self.finish()
         return body
 
+    def fail(self, error: Exception) -> None:
+        """Who reads the answer, now or later, gets ``error``."""
+        if self._body is not None:
+            self._body.fail(error)
+
     def finish(self) -> None:
         self._part(good=True)
 
@@ -174,14 +183,18 @@ class Wire:
             owner.give_back(self, good)
 
     @property
+    def at_end(self) -> bool:
+        """Whether the whole answer was received and taken."""
+        return self._body is not None and self._body.at_end
+
+    @property
     def reusable(self) -> bool:
         """Whether the answer was taken to its end and the connection may carry another request."""
         protocol, transport = self.connection.protocol, self.connection.transport
         return (
             protocol is not None
             and transport is not None
-            and self._body is not None
-            and self._body.at_end
+            and self.at_end
             and not protocol.should_close
             and not transport.is_closing()
             and transport.get_write_buffer_size() == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 
 from ..config import Auth, KeySource, check_jwt_key, check_key
 from ..errors import ConfigError
@@ -28,9 +30,14 @@ class Credentials:
 
     async def authorization(self) -> str:
         """``Bearer ...``; awaits the key when it comes from an async callable."""
-        source = self.source
-        key = source if isinstance(source, str) else check_key(await source())
+        key = self.source if isinstance(self.source, str) else await self._current_key(self.source)
         return f"Bearer {self._token(key) if self.auth == 'jwt' else key}"
+
+    async def _current_key(self, source: Callable[[], Awaitable[str]]) -> str:
+        answer: object = source()
+        if not isawaitable(answer):
+            raise ConfigError("api_key must be a str or an async callable; this callable is not async")
+        return check_key(await answer)
 
     def renew(self) -> None:
         """The service called the token expired: sign a new one next time."""

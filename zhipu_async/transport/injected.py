@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from aiohttp import (
     ClientConnectorError,
+    ClientHttpProxyError,
     ClientResponse,
     ClientSession,
     ClientSSLError,
@@ -19,7 +20,7 @@ from aiohttp import (
 from yarl import URL
 
 from ..config import Limits
-from ..errors import ClientClosedError, ConnectError
+from ..errors import ClientClosedError, ConfigError, ConnectError
 from ..protocol.endpoint import HTTPRequest
 from ..telemetry import CallRecord
 from . import encoding
@@ -35,18 +36,22 @@ class InjectedSession:
         self._session = session
         self._limits = limits
         self._in_use = 0
+        self._closed = False
 
     async def open(
         self, request: HTTPRequest, headers: Mapping[str, str], clock: AttemptClock, record: CallRecord, *, fresh: bool
     ) -> InjectedExchange:
         """Send ``request`` and wait for the head of its answer. ``fresh`` cannot be asked of a foreign session."""
         session, timeouts = self._session, request.timeouts
+        if self._closed:
+            raise ClientClosedError("the client is closed")
         if session.closed:
             raise ClientClosedError("the injected session is closed")
         if getattr(session, "_loop", None) not in (None, asyncio.get_running_loop()):
             raise ClientClosedError("the injected session belongs to another event loop")
         clock.phase("first_byte", timeouts.first_byte, sent=True)
         self._in_use += 1
+        response: ClientResponse | None = None
         try:
             response = await session.request(
                 request.method,
@@ -54,26 +59,34 @@ class InjectedSession:
                 data=request.body,
                 headers={"Accept-Encoding": encoding.ACCEPTED, "Content-Type": "application/json", **headers},
                 allow_redirects=False,
+                raise_for_status=False,
                 auto_decompress=False,
                 timeout=ClientTimeout(sock_connect=timeouts.connect),
                 max_line_size=self._limits.head_line,
                 max_field_size=self._limits.head_line,
                 max_headers=self._limits.head_count,
             )
+            exchange = InjectedExchange(response, self)
         except BaseException as error:
             self._in_use -= 1
+            if response is not None:
+                response.close()
             if isinstance(error, ConnectionTimeoutError) and timeouts.connect is not None:
                 raise timed_out("connect", timeouts.connect) from error
             if isinstance(error, ClientConnectorError):
                 failure = ConnectError(f"no connection to {URL(request.url).origin()}: {error}")
                 failure.retryable = not isinstance(error, ClientSSLError)
                 raise failure from error
+            if isinstance(error, ClientHttpProxyError):  # not chained, nor quoted: it holds the proxy's password
+                raise ConnectError(f"the proxy refused the tunnel: {error.status} {error.message}") from None
             if isinstance(error, BROKEN):
                 raise lost(error, reused=False, what="no answer came") from error
+            if isinstance(error, ValueError):
+                raise ConfigError(f"the injected session refuses the request: {error}") from error
             raise
         clock.phase(None)
         record.first_byte()
-        return InjectedExchange(response, self)
+        return exchange
 
     def left(self) -> None:
         """An exchange ended."""
@@ -84,7 +97,8 @@ class InjectedSession:
         return PoolStatistics(self._in_use, 0, 0)
 
     async def close(self) -> None:
-        """Nothing: the session belongs to the user."""
+        """Take no more calls; the session belongs to the user and stays open."""
+        self._closed = True
 
 
 class InjectedExchange:

@@ -6,6 +6,8 @@ import asyncio
 import ssl as tls
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import partial
 from weakref import WeakSet
 
 from aiohttp import (
@@ -22,7 +24,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..config import Limits, Timeouts
-from ..errors import ConnectError, PoolFull
+from ..errors import ClientClosedError, ConnectError, PoolFull, ZhipuError
 from ..telemetry import CallRecord, logger
 from .clocks import AttemptClock
 from .connection import Wire
@@ -45,6 +47,8 @@ class LoopPool:
         ssl: tls.SSLContext | bool,
         connector: BaseConnector | None,
     ) -> None:
+        if connector is not None and getattr(connector, "_loop", loop) is not loop:
+            raise ClientClosedError("the injected connector belongs to another event loop")
         self._loop = loop
         self._limits = limits
         self._ssl = ssl
@@ -55,6 +59,8 @@ class LoopPool:
         self._guard: AsyncGenerator[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._seen: WeakSet[object] = WeakSet()
+        self._lent: WeakSet[Wire] = WeakSet()
+        self.closed = False
         self.connections: set[Connection] = set()
         self.inherited = False
         self.in_use = 0
@@ -78,6 +84,8 @@ class LoopPool:
         """A connection to ``target``; an idle one unless ``fresh``."""
         await self._take_slot(clock, record, timeouts.pool)
         try:
+            if self.closed:  # while this call waited
+                raise ClientClosedError("the client is closed")
             connection = None if fresh else self._pop_idle(target.route)
             if connection is None and not fresh and self._draining:
                 await asyncio.wait(self._draining, timeout=DRAIN_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +97,9 @@ class LoopPool:
         except BaseException:
             self._free_slot()
             raise
-        return Wire(connection, target.route, self, reused=reused)
+        wire = Wire(connection, target.route, self, reused=reused)
+        self._lent.add(wire)
+        return wire
 
     async def _take_slot(self, clock: AttemptClock, record: CallRecord, patience: float | None) -> None:
         limit = self._limits.connections
@@ -108,7 +118,8 @@ class LoopPool:
             if turn.done() and not turn.cancelled():
                 self._free_slot()  # the slot came in the same moment: hand it on
             else:
-                self.waiters.remove(turn)
+                with suppress(ValueError):  # a slot that became free in the same moment may have passed it over
+                    self.waiters.remove(turn)
             raise
         finally:
             record.queue += self._loop.time() - began
@@ -128,15 +139,9 @@ class LoopPool:
         if limit is not None and self.in_use + self.idle_count > limit:
             self._evict_oldest()
         while True:
-            try:
-                connection = await self._connector.connect(self._description(target), [], ClientTimeout())
-            except ClientHttpProxyError as error:  # not chained: its repr holds the proxy's password
-                refusal = f"the proxy {target.route.proxy} refused the tunnel: {error.status} {error.message}"
-                raise ConnectError(refusal) from None
-            except (ClientError, OSError, ValueError) as error:
-                failure = ConnectError(f"no connection to {target.url.origin()}: {str(error) or type(error).__name__}")
-                failure.retryable = not isinstance(error, ClientSSLError)
-                raise failure from error
+            connection = await self._dial(target)
+            if isinstance(connection, ZhipuError):
+                raise connection
             seen = self._shared and connection.protocol in self._seen
             if not (seen and fresh):
                 break
@@ -145,6 +150,26 @@ class LoopPool:
             self._seen.add(connection.protocol)
         self.connections.add(connection)
         return connection, seen
+
+    async def _dial(self, target: Target) -> Connection | ZhipuError:
+        """What the connector gives, or what went wrong: given and not raised, since an error raised inside ``except``
+        keeps the one that is handled there, and aiohttp's may hold a proxy's password."""
+        try:
+            return await self._connector.connect(self._description(target), [], ClientTimeout())
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._connector.closed or (task is not None and task.cancelling()):
+                raise  # otherwise the end of the connector cancelled the name look-up, and nobody this task
+        except ClientHttpProxyError as error:
+            return ConnectError(f"the proxy {target.route.proxy} refused the tunnel: {error.status} {error.message}")
+        except (ClientError, OSError, ValueError) as error:
+            if not self._connector.closed:
+                failure = ConnectError(f"no connection to {target.url.origin()}: {str(error) or type(error).__name__}")
+                failure.retryable = not isinstance(error, ClientSSLError)
+                failure.__cause__ = error
+                return failure
+        owner = "injected connector" if self._shared and not self.closed else "client"
+        return ClientClosedError(f"the {owner} is closed")
 
     def _description(self, target: Target) -> ClientRequest:
         """What aiohttp's connector wants to know of a request that is never sent. ValueError for an unusable proxy."""
@@ -156,10 +181,10 @@ class LoopPool:
 
     def give_back(self, wire: Wire, good: bool) -> None:
         """Keep the connection of a whole answer, after reading what is missing of its end in the background."""
-        if good and not wire.reusable and not self._loop.is_closed() and wire.connection.protocol is not None:
+        if good and not wire.at_end and not self._loop.is_closed() and wire.connection.protocol is not None:
             task = self._loop.create_task(self._drain(wire))
             self._draining.add(task)
-            task.add_done_callback(self._draining.discard)
+            task.add_done_callback(partial(self._drained, wire))
             return
         self._settle(wire, good)
 
@@ -171,8 +196,12 @@ class LoopPool:
                 good = await wire.skip_rest(DRAIN_BYTES)
         except TimeoutError:
             logger.debug("a connection was closed: its answer did not end within %s s after [DONE]", DRAIN_SECONDS)
-        finally:
-            self._settle(wire, good)
+        self._settle(wire, good)
+
+    def _drained(self, wire: Wire, task: asyncio.Task[None]) -> None:
+        self._draining.discard(task)
+        if task.cancelled():  # maybe before it began
+            self._settle(wire, good=False)
 
     def _settle(self, wire: Wire, good: bool) -> None:
         connection = wire.connection
@@ -245,8 +274,14 @@ class LoopPool:
             self._guard = None
 
     async def _close_all(self) -> None:
+        self.closed = True
         for task in self._draining:
             task.cancel()
+        for wire in list(self._lent):
+            wire.fail(ClientClosedError("the client was closed"))
+        while self.waiters:  # each gets a slot and gives it up
+            self.in_use += 1
+            self._free_slot()
         self.abandon()
         if not self._shared:
             await self._connector.close()

@@ -122,7 +122,7 @@ class SessionPool:
             raise ClientClosedError("the client is closed")
         loop = asyncio.get_running_loop()
         pool = self._loops.get(loop)
-        if pool is None:
+        if pool is None or pool.closed:
             for ended in [other for other in self._loops if other.is_closed()]:
                 del self._loops[ended]
             pool = self._loops[loop] = LoopPool(loop, self._limits, self._ssl, self._connector)

@@ -6,15 +6,16 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from string import punctuation
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from ..config import RetryPolicy
 from ..errors import APIError, AttemptRecord, ConnectionLost, TransportError, ZhipuError
 from ..protocol import faults
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.retry import Progress, at_once, wait_before_retry
-from ..telemetry import CallRecord
+from ..telemetry import CallRecord, logger
 from .base import Exchange
 from .clocks import AttemptClock
 from .credentials import Credentials
@@ -70,6 +71,9 @@ class RetryingTransport:
             error.attempts = tuple(call.history)
             record.fail(error)
             raise
+        except Exception as error:  # of the user's key source or session
+            record.fail(error)
+            raise
         except BaseException:
             record.fail(None)
             raise
@@ -78,14 +82,18 @@ class RetryingTransport:
         from tenacity import AsyncRetrying
 
         pending: list[ZhipuError] = [first]
+        # The traceback of an error keeps frames, tenacity's too: no stream may stand in them, nor the error itself.
+        answer: list[T] = []
+        del first
 
-        async def attempt() -> T:
+        async def attempt() -> None:
             if pending:
                 raise pending.pop()
-            return await self.attempt(call, receive)
+            answer.append(await self.attempt(call, receive))
 
         retrying = AsyncRetrying(retry=call.retry, wait=call.wait, sleep=asyncio.sleep, reraise=True)
-        return await retrying(attempt)
+        await retrying(attempt)
+        return answer.pop()
 
     async def attempt(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]]) -> T:
         """One attempt; the idle race is repeated at once on a fresh connection and counts as the same attempt."""
@@ -95,15 +103,17 @@ class RetryingTransport:
         except TransportError as error:
             if not at_once(error, creates=call.request.creates):
                 raise
+            logger.debug("%s: the idle connection was closed; once more on a fresh one", call.request.endpoint)
         return await self._once(call, receive, fresh=True)
 
     async def _once(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]], *, fresh: bool) -> T:
         request, record = call.request, call.record
-        timeouts, loop = request.timeouts, asyncio.get_running_loop()
+        timeouts = request.timeouts
         clock = AttemptClock()
         clock.cap("total", timeouts.total, call.began)
         if request.stream:
-            clock.cap("first_token", timeouts.first_token, loop.time())
+            clock.cap("stream_total", timeouts.stream_total, call.began)
+            clock.cap("first_token", timeouts.first_token)
         try:
             async with clock:
                 headers = {**request.headers, "Authorization": await self._credentials.authorization()}
@@ -126,11 +136,8 @@ class RetryingTransport:
         """The answer, after redirects to the same origin. Others are left as they are: the key goes nowhere else."""
         for _ in range(REDIRECTS):
             exchange = await self._opener.open(request, headers, clock, record, fresh=fresh)
-            keeps_method = exchange.status in (307, 308) or request.method == "GET"
-            if exchange.status not in (301, 302, 303, 307, 308) or not keeps_method:
-                return exchange
-            url = urljoin(request.url, exchange.headers.get("location", ""))
-            if urlsplit(url)[:2] != urlsplit(request.url)[:2] or url == request.url:
+            url = _redirection(request, exchange)
+            if url is None:
                 return exchange
             exchange.close()
             request = replace(request, url=url)
@@ -145,6 +152,9 @@ class _CallUnderWay:
         self.record = record
         self.history: list[AttemptRecord] = []
         self.began = asyncio.get_running_loop().time()
+        timeouts = request.timeouts
+        ends = (timeouts.total, timeouts.stream_total if request.stream else None)
+        self.deadline = min((seconds for seconds in ends if seconds is not None), default=None)
         self._credentials = credentials
         self._policy = policy
         self._attempt_began = self.began
@@ -166,8 +176,7 @@ class _CallUnderWay:
             renewable=self._credentials.renewable,
         )
         delay = wait_before_retry(error, self._policy, progress, creates=self.request.creates, jitter=random.random())
-        total = self.request.timeouts.total
-        if delay is not None and total is not None and progress.elapsed + delay >= total:
+        if delay is not None and self.deadline is not None and progress.elapsed + delay >= self.deadline:
             delay = None  # a sleep that would cross the deadline is not begun
         if delay is not None and isinstance(error, APIError) and faults.retry_of(error) is faults.Retry.TOKEN:
             self._token_renewed = True
@@ -189,6 +198,19 @@ class _CallUnderWay:
     def wait(self, state: RetryCallState) -> float:
         """tenacity asks how long to sleep."""
         return self._delay or 0.0
+
+
+def _redirection(request: HTTPRequest, exchange: Exchange) -> str | None:
+    """Where the answer sends the same request, if to where it was going anyway (scheme, host, port)."""
+    keeps_method = exchange.status in (307, 308) or request.method == "GET"
+    if exchange.status not in (301, 302, 303, 307, 308) or not keeps_method:
+        return None
+    location = quote(exchange.headers.get("location", ""), safe=punctuation, errors="surrogateescape")
+    try:
+        url = urljoin(request.url, location)
+        return url if urlsplit(url)[:2] == urlsplit(request.url)[:2] and url != request.url else None
+    except ValueError:  # no URL
+        return None
 
 
 async def _refusal(exchange: Exchange) -> ZhipuError:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from yarl import URL
 
+from ..errors import ConfigError
 from ..protocol.endpoint import HTTPRequest
 from . import encoding
 
@@ -39,7 +40,7 @@ def take_apart(text: str, proxy: str | None) -> Target:
     """``text`` (absolute, percent-encoded) as it is reached through ``proxy``."""
     url = URL(text, encoded=True)
     head, line = f"Host: {url.host_port_subcomponent or ''}\r\n", url.raw_path_qs
-    address, authorization = _proxy(URL(proxy)) if proxy else (None, {})
+    address, authorization = take_proxy_apart(proxy) if proxy else (None, {})
     route = Route(url.scheme, url.raw_host or "", url.port, address)
     if address and url.scheme == "http":
         line = str(url)
@@ -65,8 +66,17 @@ def head(request: HTTPRequest, target: Target, headers: Mapping[str, str]) -> by
     return "".join(lines).encode("latin-1")
 
 
-def _proxy(url: URL) -> tuple[str, dict[str, str]]:
-    """A proxy's address without its credentials, so that no error of aiohttp's shows them, and their header."""
+def take_proxy_apart(text: str) -> tuple[str, dict[str, str]]:
+    """A proxy's address without its credentials, so that no error of aiohttp's shows them, and their header.
+
+    ConfigError, without the text, for what is no proxy that aiohttp can speak to.
+    """
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigError("a proxy must be a URL like http://host:port")
     if url.user is None and url.password is None:
         return str(url), {}
     credentials = base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode("ascii")

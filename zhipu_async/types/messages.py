@@ -175,9 +175,10 @@ def _image_type(data: bytes) -> str:
         (b"\x89PNG", "image/png"),
         (b"\xff\xd8", "image/jpeg"),
         (b"GIF8", "image/gif"),
-        (b"RIFF", "image/webp"),
         (b"BM", "image/bmp"),
     ):
         if data.startswith(start):
             return media_type
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
     raise ConfigError("cannot tell what kind of image this is; pass media_type=, for example 'image/png'")

@@ -1,12 +1,11 @@
 """Where the examples get their client: the real service when a key is in the environment, otherwise the simulator."""
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from zhipu_async import AsyncZhipuAI
-from zhipu_async.config import KEY_VARIABLES
+from zhipu_async.config import key_in_environment
 from zhipu_async.simulator import Pace, Scenario, Simulator
 
 PACE = Pace(first_token=0.1, per_chunk=0.005)
@@ -16,7 +15,7 @@ PACE = Pace(first_token=0.1, per_chunk=0.005)
 @asynccontextmanager
 async def connect(**options: Any) -> AsyncGenerator[AsyncZhipuAI, None]:
     """A client with these options. In a program of your own, ``async with AsyncZhipuAI() as client`` is all."""
-    if any(os.environ.get(variable) for variable in KEY_VARIABLES):
+    if key_in_environment():
         async with AsyncZhipuAI(**options) as client:
             yield client
         return

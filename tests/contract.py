@@ -24,17 +24,22 @@ CHAT = (
 """The four request families of chat, told apart by the model (chat.md)."""
 
 
+def page(name: str) -> Path | None:
+    """A page of the contract; None when it is not there and not required."""
+    folder = Path(os.environ.get("ZHIPU_CONTRACT_DIR") or Path(__file__).parents[2] / "shared" / "api")
+    if (path := folder / name).is_file():
+        return path
+    if os.environ.get("REQUIRE_CONTRACT") == "1":
+        pytest.fail(f"{path} is required (REQUIRE_CONTRACT=1) and is not there")
+    return None
+
+
 @cache
 def document() -> dict[str, Any] | None:
     """The parsed ``openapi.json``; None when it is not there and not required."""
-    folders = [os.environ.get("ZHIPU_CONTRACT_DIR"), Path(__file__).parents[2] / "shared" / "api"]
-    for folder in folders:
-        if folder and (path := Path(folder) / "openapi.json").is_file():
-            loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return loaded
-    if os.environ.get("REQUIRE_CONTRACT") == "1":
-        pytest.fail("openapi.json is required (REQUIRE_CONTRACT=1) and was not found")
-    return None
+    path = page("openapi.json")
+    loaded: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path else None
+    return loaded
 
 
 @cache

@@ -444,7 +444,8 @@ async def test_raw_calls(serve: Serve, ask: Ask) -> None:
     assert msgspec.json.decode(raw.body)["choices"][0]["message"]["content"] == "Hi"
     with pytest.raises(RateLimitError):
         await client.request("POST", "chat/completions", json=ask(), response_type=dict[str, Any])
-    models = await client.request("GET", "models", query={"limit": 3}, response_type=dict[str, Any])
+    query = {"limit": 3, "id": ["a", "b"], "none": None, "yes": True}
+    models = await client.request("GET", "models", query=query, response_type=dict[str, Any])
     assert models["object"] == "list"
     assert sim.requests[-1].path.endswith("/models")
 

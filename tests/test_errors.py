@@ -146,7 +146,7 @@ def test_str_helps() -> None:
     """The text of an API error names message, code, status, meaning, endpoint, ids, attempts and what to do."""
     error = full(errors.RateLimitError)
     assert str(error) == (
-        "it broke [code 1302, HTTP 429] (rate limit) at POST https://h/x [request R, log L] after 2 attempts. slow down"
+        "it broke [code 1302, HTTP 429] (rate limit) at POST https://h/x [request R, log L] after 2 attempts: slow down"
     )
     assert str(APIError("", status=502)) == "no message [HTTP 502]"
     assert error.message == "it broke"

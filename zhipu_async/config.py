@@ -221,6 +221,11 @@ def key_and_endpoint(
     return key, resolve_base_url(base_url)
 
 
+def key_in_environment() -> bool:
+    """Whether a variable of :data:`KEY_VARIABLES` holds a key."""
+    return any(os.environ.get(variable, "").strip() for variable in KEY_VARIABLES)
+
+
 def environment_proxy(url: str) -> str | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY name for ``url``, unless NO_PROXY exempts its host.
 

@@ -88,7 +88,8 @@ class Dispatcher:
                 if reader.failure is not None and not reader.started:
                     raise reader.failure
                 if reader.started or reader.complete or reader.failure is not None:
-                    record.first_token()
+                    if reader.spoke:
+                        record.first_token()
                     return Stream(exchange, reader, ready, record)
                 data = await exchange.read()
 

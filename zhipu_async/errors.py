@@ -215,7 +215,7 @@ class APIError(ZhipuError):
             text += f" [{', '.join(ids)}]"
         if len(self.attempts) > 1:
             text += f" after {len(self.attempts)} attempts"
-        return f"{text}. {self.hint}" if self.hint else text
+        return f"{text}: {self.hint}" if self.hint else text
 
 
 class BadRequestError(APIError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from tests.contract import page
 from zhipu_async.errors import ZhipuError
 from zhipu_async.protocol.chunks import CHAT, ChunkReader
 
@@ -113,14 +113,9 @@ def splits(draw: st.DrawFn, data: bytes) -> Sequence[bytes]:
 
 def contract(name: str) -> Path:
     """A page of the contract; the test is skipped where there is none, unless REQUIRE_CONTRACT=1."""
-    checkout = Path(__file__).parents[2]
-    folder = Path(os.environ.get("ZHIPU_CONTRACT_DIR") or checkout.parent / "shared" / "api")
-    path = folder / name
-    if not path.is_file():
-        absent = f"{path} is not there; ZHIPU_CONTRACT_DIR names the folder of the contract"
-        if os.environ.get("REQUIRE_CONTRACT") == "1":
-            pytest.fail(absent)
-        pytest.skip(absent)
+    path = page(name)
+    if path is None:
+        pytest.skip(f"{name} is not there; ZHIPU_CONTRACT_DIR names the folder of the contract")
     return path
 
 

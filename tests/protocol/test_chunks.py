@@ -272,6 +272,11 @@ def test_glued_frame_of_the_same_answer() -> None:
     assert reading.damaged == 1
 
 
+def test_glued_before_the_first_word() -> None:
+    """The stream's id is known from its first frame on, also when that says nothing."""
+    assert read_alike(says(role="assistant") + glued("1") + stops()).text == "!"
+
+
 def test_three_glued_frames() -> None:
     """Of several frames on one line the last is taken."""
     reading = read_alike(HI + b'data: {"id":"1data: {"id":"1"' + says("!") + stops() + DONE)

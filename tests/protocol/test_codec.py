@@ -337,10 +337,11 @@ def test_a_header_is_replaced_whatever_its_case() -> None:
         ("https://h/a", "/x", {"a": None, "b": ""}, "https://h/a/x?b="),
         ("https://h/a", "/x", {"a": None}, "https://h/a/x"),
         ("https://h/a/x", "", {"q": 1}, "https://h/a/x?q=1"),
+        ("http://h/v4", "x", {"id": ["a", "b c"], "n": [None, 1]}, "http://h/v4/x?id=a&id=b+c&n=1"),
     ],
 )
 def test_join(base: str, path: str, query: dict[str, Any], url: str) -> None:
-    """Base and path are joined with one slash, and the query is percent-encoded without what is None."""
+    """Base and path are joined with one slash, the query is percent-encoded without what is None; a list repeats its name."""
     assert codec.join(base, path, query) == url
 
 

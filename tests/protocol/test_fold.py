@@ -211,8 +211,13 @@ def test_role_of_another_kind() -> None:
     assert fold(says(content="x"))["choices"][0]["message"]["role"] == "assistant"
 
 
-def test_audio_without_data() -> None:
-    """Audio of which only the id came has no data."""
+def test_audio() -> None:
+    """Data of audio is joined; its first id and its last time of expiry count; without data there is none."""
+    folded = fold(
+        says(audio={"id": "a", "expires_at": 1}), says(audio={"data": "UklG"}), says(audio={"id": "b", "data": "Rg=="}),
+        says(audio={"expires_at": 2}), says(audio={}),
+    )  # fmt: skip
+    assert folded["choices"][0]["message"]["audio"] == {"id": "a", "data": "UklGRg==", "expires_at": 2}
     assert fold(says(audio={"id": "a"}))["choices"][0]["message"]["audio"] == {"id": "a"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..client import AsyncZhipuAI
-from ..config import KEY_VARIABLES
+from ..config import KEY_VARIABLES, key_in_environment
 from ..simulator import Pace, Reply, Scenario, SeenRequest, Simulator
 from ..simulator import ToolCall as SimulatedCall
 from ..types.chat import ChatCompletion, Thinking
@@ -58,7 +57,7 @@ def get_weather(arguments: str) -> str:
 
 async def demonstrate(model: str, base_url: str | None, *, simulated: bool, console: Console) -> None:
     """Hold the conversation; without a key in the environment, or with ``simulated``, the simulator answers."""
-    async with _client(base_url, simulated=simulated or not _key_in_environment()) as (client, where):
+    async with _client(base_url, simulated=simulated or not key_in_environment()) as (client, where):
         say(console, f"zhipu-async {VERSION}", "bold")
         say(console, f"  {model} at {where}\n", "dim")
         replies = await _converse(client, model, console)
@@ -124,10 +123,6 @@ def _table(replies: list[ChatCompletion]) -> Table:
 # ---------------------------------------------------------------- who answers
 
 
-def _key_in_environment() -> bool:
-    return any(os.environ.get(variable, "").strip() for variable in KEY_VARIABLES)
-
-
 @asynccontextmanager
 async def _client(base_url: str | None, *, simulated: bool) -> AsyncGenerator[tuple[AsyncZhipuAI, str], None]:
     """A client, and in words where its answers come from."""
@@ -139,7 +134,7 @@ async def _client(base_url: str | None, *, simulated: bool) -> AsyncGenerator[tu
         Simulator(Scenario(replies=_played, pace=_PACE)) as simulator,
         AsyncZhipuAI(simulator.api_key, base_url=simulator.base_url, timeout=TIMEOUT) as client,
     ):
-        why = "" if _key_in_environment() else f": set {next(iter(KEY_VARIABLES))} to talk to the real service"
+        why = "" if key_in_environment() else f": set {next(iter(KEY_VARIABLES))} to talk to the real service"
         yield client, f"a simulated service in this process{why}"
 
 

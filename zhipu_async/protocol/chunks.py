@@ -87,6 +87,8 @@ class ChunkReader(Generic[C, R]):
         """Frames that needed mending: glued, not UTF-8, or with fields that did not fit."""
         self.started = False
         """Whether a non-empty delta, a finish reason or ``[DONE]`` was read."""
+        self.spoke = False
+        """Whether a non-empty delta was read."""
 
     def result(self) -> R:
         """What has arrived, folded; a new struct each time."""
@@ -158,7 +160,7 @@ class ChunkReader(Generic[C, R]):
         """Note the response id; content under a second id is StreamRestarted."""
         self._id = self._id or identity
         if self._kind.says_something(chunk):
-            self.started = True
+            self.started = self.spoke = True
             if identity:
                 if self._id_of_content and identity != self._id_of_content:
                     raise StreamRestarted(f"a second answer, {identity}, began inside {self._id_of_content}")

@@ -121,7 +121,12 @@ def join(base_url: str, path: str, parameters: Mapping[str, Any] | None = None) 
     ConfigError for a surrogate in the query.
     """
     url = f"{base_url.rstrip('/')}/{path.lstrip('/')}" if path else base_url
-    given = {name: _text(value) for name, value in (parameters or {}).items() if value is not None}
+    given = [
+        (name, _text(item))
+        for name, value in (parameters or {}).items()
+        for item in (value if isinstance(value, (list, tuple)) else (value,))  # pyright: ignore[reportUnknownVariableType]
+        if item is not None
+    ]
     if not given:
         return url
     try:

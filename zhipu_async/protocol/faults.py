@@ -170,7 +170,7 @@ def fault_of(status: int, code: str | None) -> Fault:
     if status >= 500:
         return Fault(errors.ServerError, Retry.BACKOFF, "server error")
     if 300 <= status < 400:
-        return Fault(APIError, Retry.NO, "redirect, not followed: the key goes to no other address")
+        return Fault(APIError, Retry.NO, "a redirect that is not followed: the key goes to no other address")
     return Fault(errors.BadRequestError if status >= 400 else errors.ServerError, Retry.NO, "")
 
 

@@ -341,7 +341,7 @@ def test_a_header_is_replaced_whatever_its_case() -> None:
     ],
 )
 def test_join(base: str, path: str, query: dict[str, Any], url: str) -> None:
-    """Base and path are joined with one slash, the query is percent-encoded without what is None; a list repeats its name."""
+    """One slash between base and path; the query is percent-encoded without what is None; a list repeats its name."""
     assert codec.join(base, path, query) == url
 
 

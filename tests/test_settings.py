@@ -1,0 +1,188 @@
+"""Settings of the client: where key and endpoint come from, what is refused, what with_options changes."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import Serve
+from tests.servers import COMPLETION, Conversation
+from zhipu_async import (
+    AsyncZhipuAI,
+    ConfigError,
+    Limits,
+    Timeouts,
+)
+from zhipu_async.config import environment_proxy
+from zhipu_async.simulator import (
+    Scenario,
+)
+
+Ask = Callable[..., dict[str, Any]]
+
+NAN, CONTEXT = math.nan, ssl.create_default_context()
+
+
+async def proxy(talk: Conversation) -> None:
+    """A proxy that answers plain requests itself and wants a password."""
+    while request := await talk.request():
+        if b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request:
+            await talk.answer(COMPLETION)
+        else:
+            await talk.answer(b"", status="407 Proxy Authentication Required")
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "url"),
+    [
+        ({"ZHIPU_API_KEY": "k"}, {}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZHIPUAI_API_KEY": "k"}, {}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZAI_API_KEY": "k"}, {}, "https://api.z.ai/api/paas/v4"),
+        ({"ZAI_API_KEY": "k", "ZHIPU_API_KEY": "k"}, {}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZAI_API_KEY": "k", "ZHIPU_API_KEY": "k"}, {"base_url": "zai-coding"}, "https://api.z.ai/api/coding/paas/v4"),
+        ({"ZAI_API_KEY": "k"}, {"base_url": "zai"}, "https://api.z.ai/api/paas/v4"),
+        ({"ZHIPU_API_KEY": "k", "ZHIPU_BASE_URL": "http://localhost:1/v4/"}, {}, "http://localhost:1/v4"),
+        ({"ZAI_API_KEY": "k", "ZAI_BASE_URL": "zai-coding"}, {}, "https://api.z.ai/api/coding/paas/v4"),
+        ({"ZHIPU_BASE_URL": "http://localhost:1"}, {"api_key": "k"}, "http://localhost:1"),
+        ({}, {"api_key": " k \n"}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZHIPU_API_KEY": "k"}, {"base_url": "http://10.0.0.1:8000/v1"}, "http://10.0.0.1:8000/v1"),
+    ],
+)
+def test_key_and_endpoint_come_from_arguments_then_environment(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], arguments: dict[str, Any], url: str
+) -> None:
+    """A key brings its platform, a URL variable overrides it, an argument overrides both."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert AsyncZhipuAI(**arguments).base_url == url
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"api_key": ""},
+        {"api_key": "  "},
+        {"api_key": None},
+        {"api_key": "a\nb"},
+        {"api_key": "a b"},
+        {"api_key": "a\x00b"},
+        {"api_key": "ключ"},
+        {"api_key": 7},
+        {"api_key": b"k"},
+        {"auth": "jwt", "api_key": "nodot"},
+        {"auth": "jwt", "api_key": "two.dots.here"},
+        {"auth": "jwt", "api_key": ".secret"},
+        {"auth": "basic"},
+        {"base_url": "nowhere"},
+        {"base_url": "ftp://host"},
+        {"base_url": "http://"},
+        {"base_url": "http://user:password@host"},
+        {"base_url": "http://host:99999"},
+        {"base_url": "http://["},
+        {"base_url": "http://host/путь"},
+        {"base_url": "http://user:good.key@host:99999"},
+        {"base_url": "http://host/path?query=1"},
+        {"base_url": 5},
+        {"timeout": -1},
+        {"timeout": 0},
+        {"timeout": NAN},
+        {"timeout": "10"},
+        {"timeout": True},
+        {"max_retries": -1},
+        {"max_retries": 1.5},
+        {"max_retries": True},
+        {"default_headers": {"X": "a\r\nInjected: b"}},
+        {"default_headers": {"X Y": "a"}},
+        {"default_headers": {"Host": "other"}},
+        {"default_headers": {"X": 5}},
+        {"proxy": "nonsense"},
+        {"proxy": "socks5://host:1"},
+        {"proxy": "http://user:good.key@host:99999"},
+        {"proxy": "http://user:good.key@["},
+        {"ssl": False},
+    ],
+    ids=repr,
+)
+def test_bad_settings_are_config_errors(arguments: dict[str, Any]) -> None:
+    """Each is refused when the client is made, and no message holds the key."""
+    with pytest.raises(ConfigError) as caught:
+        AsyncZhipuAI(**{"api_key": "good.key", **arguments})
+    assert "good.key" not in str(caught.value)
+    key = arguments.get("api_key")
+    if isinstance(key, str) and len(key.strip()) > 3:
+        assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("clock", ["connect", "pool", "first_byte", "first_token", "between", "total", "stream_total"])
+@pytest.mark.parametrize("value", [-1, 0, NAN, math.inf, "1", True])
+def test_clocks_are_checked(clock: str, value: Any) -> None:
+    """Each clock takes positive finite seconds or None."""
+    with pytest.raises(ConfigError, match=clock):
+        Timeouts(**{clock: value})
+    assert getattr(Timeouts(**{clock: None}), clock) is None
+
+
+@pytest.mark.parametrize(
+    "limits", [{"connections": 0}, {"waiting": -1}, {"body": 0}, {"keep_alive": -1}, {"event": "x"}]
+)
+def test_limits_are_checked(limits: dict[str, Any]) -> None:
+    """An impossible limit is refused."""
+    with pytest.raises(ConfigError):
+        Limits(**limits)
+
+
+def test_unknown_settings_are_type_errors() -> None:
+    """A misspelt keyword is Python's own error."""
+    with pytest.raises(TypeError):
+        AsyncZhipuAI("k", base_ulr="zai")  # type: ignore[call-arg]
+
+
+async def test_with_options_shares_connections_and_statistics(serve: Serve, ask: Ask) -> None:
+    """A derived client differs in its settings only; closing it closes nothing."""
+    client, sim = await serve()
+    await client.chat.completions.create(**ask())
+    async with client.with_options(default_headers={"X-Tenant": "7"}, max_retries=0, timeout=3) as other:
+        await other.chat.completions.create(**ask())
+    await client.chat.completions.create(**ask())
+    assert [request.headers.get("X-Tenant") for request in sim.requests] == [None, "7", None]
+    assert sim.connections.opened == 1
+    assert client.statistics()["glm-4.6"].calls == 3
+    assert other.pool is client.pool
+
+
+async def test_with_options_can_change_key_and_endpoint(serve: Serve, ask: Ask) -> None:
+    """Another key, another way of authentication and another endpoint over the same pool."""
+    client, sim = await serve(Scenario(api_keys=None))
+    for options in ({"auth": "jwt"}, {"api_key": "other-key"}, {"base_url": f"{sim.origin}/api/coding/paas/v4"}):
+        await client.with_options(**options).chat.completions.create(**ask())
+    jwt, other, coding = sim.requests
+    assert jwt.headers["Authorization"].startswith("Bearer eyJ")
+    assert other.headers["Authorization"] == "Bearer other-key"
+    assert coding.path == "/api/coding/paas/v4/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "proxy"),
+    [
+        ({"HTTP_PROXY": "http://p:1"}, "http://a/", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "https://a/", None),
+        ({"HTTPS_PROXY": "p:1"}, "https://a/", "http://p:1"),
+        ({"ALL_PROXY": "http://p:1"}, "https://a/", "http://p:1"),
+        ({"ALL_PROXY": "socks5://p:1"}, "https://a/", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example,.z.ai"}, "https://api.z.ai/x", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example,.z.ai"}, "https://open.bigmodel.cn/x", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://api.z.ai/x", None),
+        ({}, "https://a/", None),
+    ],
+)
+def test_the_environment_names_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, proxy: str | None
+) -> None:
+    """By the URL's scheme, then for all; NO_PROXY exempts hosts; a SOCKS proxy for all does not count."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert environment_proxy(url) == proxy

@@ -34,16 +34,7 @@ from zhipu_async import (
     UserMessage,
 )
 from zhipu_async.resources import Completions
-from zhipu_async.simulator import (
-    DEFAULT_KEY,
-    ErrorFrame,
-    Json,
-    Refusal,
-    Reply,
-    Scenario,
-    ToolCall,
-    page,
-)
+from zhipu_async.simulator import DEFAULT_KEY, ErrorFrame, Json, Refusal, Reply, Scenario, ToolCall, page
 
 Ask = Callable[..., dict[str, Any]]
 

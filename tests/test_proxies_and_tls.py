@@ -11,16 +11,8 @@ import pytest
 
 from tests.conftest import SHORT_SLEEPS
 from tests.servers import COMPLETION, Conversation, byte_server
-from zhipu_async import (
-    APIError,
-    AsyncZhipuAI,
-    ConnectError,
-)
-from zhipu_async.simulator import (
-    Pace,
-    Scenario,
-    Simulator,
-)
+from zhipu_async import APIError, AsyncZhipuAI, ConnectError
+from zhipu_async.simulator import Pace, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]
 

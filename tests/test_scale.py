@@ -7,14 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.conftest import Serve
-from zhipu_async import (
-    AsyncZhipuAI,
-)
-from zhipu_async.simulator import (
-    Reply,
-    Scenario,
-    Simulator,
-)
+from zhipu_async import AsyncZhipuAI
+from zhipu_async.simulator import Reply, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]
 

@@ -11,16 +11,9 @@ import pytest
 
 from tests.conftest import Serve
 from tests.servers import COMPLETION, Conversation
-from zhipu_async import (
-    AsyncZhipuAI,
-    ConfigError,
-    Limits,
-    Timeouts,
-)
+from zhipu_async import AsyncZhipuAI, ConfigError, Limits, Timeouts
 from zhipu_async.config import environment_proxy
-from zhipu_async.simulator import (
-    Scenario,
-)
+from zhipu_async.simulator import Scenario
 
 Ask = Callable[..., dict[str, Any]]
 

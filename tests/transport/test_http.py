@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 
 from tests.servers import COMPLETION, DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
-from zhipu_async import (
-    APIError,
-    AsyncZhipuAI,
-    ConnectionLost,
-    Limits,
-    ResponseTooLarge,
-    TransportError,
-)
+from zhipu_async import APIError, AsyncZhipuAI, ConnectionLost, Limits, ResponseTooLarge, TransportError
 
 Ask = Callable[..., dict[str, Any]]
 

@@ -12,13 +12,7 @@ import pytest
 
 from tests.conftest import SHORT_SLEEPS
 from tests.servers import Conversation, byte_server
-from zhipu_async import (
-    AsyncZhipuAI,
-    ClientClosedError,
-    ConnectError,
-    ConnectionLost,
-    RateLimitError,
-)
+from zhipu_async import AsyncZhipuAI, ClientClosedError, ConnectError, ConnectionLost, RateLimitError
 from zhipu_async.simulator import Delivery, HangUp, Refusal, Reply, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]

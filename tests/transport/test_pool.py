@@ -12,14 +12,7 @@ import pytest
 
 from tests.conftest import SHORT_SLEEPS, Serve
 from tests.servers import COMPLETION, DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
-from zhipu_async import (
-    AsyncZhipuAI,
-    ClientClosedError,
-    ConnectError,
-    ConnectionLost,
-    Limits,
-    PoolFull,
-)
+from zhipu_async import AsyncZhipuAI, ClientClosedError, ConnectError, ConnectionLost, Limits, PoolFull
 from zhipu_async.simulator import Delivery, HangUp, Pace, Reply, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]

@@ -98,7 +98,11 @@ _S7_USAGE = {
     "prompt_tokens_details": {"cached_tokens": 0},
 }
 _S7_END = {"finish_reason": "tool_calls", **_delta(content=""), "usage": _S7_USAGE}
-_S7 = {"message": {"content": "", "tool_calls": _S7_CALLS}, "finish_reason": "tool_calls", "more": {"usage": _S7_USAGE}}
+_S7: dict[str, Any] = {
+    "message": {"content": "", "tool_calls": _S7_CALLS},
+    "finish_reason": "tool_calls",
+    "more": {"usage": _S7_USAGE},
+}
 _S8_PAGE = {
     "icon": "https://example.com/i.png",
     "title": "...",

@@ -64,14 +64,13 @@ class Reading:
         return choices[0]["message"].get("content") if choices else None
 
 
-def read(pieces: bytes | Iterable[bytes], *, closed: bool = True, limit: int = 1 << 20, **headers: str) -> Reading:
+def read(pieces: bytes | Iterable[bytes], headers: Mapping[str, str] | None = None, *, limit: int = 1 << 20) -> Reading:
     """Feed all pieces of a chat stream to one reader, then close it."""
     reader = ChunkReader(CHAT, headers=headers, limit=limit)
     chunks: list[Any] = []
     for piece in [pieces] if isinstance(pieces, bytes) else pieces:
         chunks += reader.feed(piece)
-    if closed:
-        chunks += reader.close()
+    chunks += reader.close()
     error = reader.failure
     failure = None if error is None else f"{type(error).__name__}: {error}"
     return Reading(plain(chunks), plain(reader.result()), reader.complete, failure, reader.damaged, error)
@@ -117,8 +116,3 @@ def contract(name: str) -> Path:
     if path is None:
         pytest.skip(f"{name} is not there; ZHIPU_CONTRACT_DIR names the folder of the contract")
     return path
-
-
-def headers_of(**values: str) -> Mapping[str, str]:
-    """Header names with hyphens."""
-    return {name.replace("_", "-"): value for name, value in values.items()}

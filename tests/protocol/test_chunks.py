@@ -19,12 +19,12 @@ from .expected import sample
 from .feeding import DONE, Reading, at_every_split, by_byte, examples, frame, plain, read, says, splits, stops
 
 
-def read_alike(stream: bytes, **headers: str) -> Reading:
+def read_alike(stream: bytes) -> Reading:
     """What comes of a stream; the same whole, byte by byte and cut anywhere in two."""
-    whole = read(stream, **headers)
-    assert read(by_byte(stream), **headers) == whole
+    whole = read(stream)
+    assert read(by_byte(stream)) == whole
     for pieces in at_every_split(stream):
-        assert read(pieces, **headers) == whole
+        assert read(pieces) == whole
     return whole
 
 
@@ -180,9 +180,11 @@ FAULTS: dict[str, tuple[bytes, type[errors.APIError], str | None, str]] = {
     "an unknown code": (frame({"error": {"code": "9999", "message": "?"}}), errors.ServerError, "9999", "?"),
     "an HTTP status as code": (frame({"error": {"code": 400, "message": "bad"}}), errors.BadRequestError, "400", "bad"),
     "a text": (frame({"error": "all is lost"}), errors.ServerError, "200", "all is lost"),
+    "a list": (frame({"error": ["all", "is lost"]}), errors.ServerError, None, "['all', 'is lost']"),
     "with empty choices": (frame({"choices": [], **RATE}), *_LIMITED),
     "with choices null": (frame({"choices": None, **RATE}), *_LIMITED),
     "with no usable choice": (frame({"choices": [None], **RATE}), *_LIMITED),
+    "with choices of another kind": (frame({"choices": 5, **RATE}), *_LIMITED),
     "with an id": (frame({"id": "1", "created": 1, **RATE}), *_LIMITED),
     "with what does not fit": (frame({"id": [], **RATE}), *_LIMITED),
     "gateway, a key refused": (
@@ -219,7 +221,7 @@ def test_the_event_name_makes_no_difference(event: bytes) -> None:
 
 def test_what_an_error_frame_tells() -> None:
     """Its error keeps the request id, content filter, log id, raw body, and whether a repeat makes sense."""
-    limited = read(sample("error_event"), **{"x-log-id": "L1", "ga-traceid": "T1"}).error
+    limited = read(sample("error_event"), {"x-log-id": "L1", "ga-traceid": "T1"}).error
     assert isinstance(limited, errors.RateLimitError)
     assert limited.request_id == "2026012315301053eda1059a6e4f85"
     assert (limited.log_id, limited.trace_id) == ("L1", "T1")
@@ -272,6 +274,17 @@ def test_glued_frame_of_the_same_answer() -> None:
     assert reading.damaged == 1
 
 
+def test_damage_is_counted() -> None:
+    """Each damaged frame counts once."""
+    assert read_alike(HI + glued("1") + says("x") + glued("1") + stops()).damaged == 2
+
+
+def test_glued_without_any_id() -> None:
+    """Where no frame has an id, a glued one belongs to nobody: StreamCorrupted."""
+    nobody = frame({"choices": [{"delta": {"content": "!"}}]})
+    assert isinstance(read_alike(nobody + b'data: {"cr' + nobody).error, errors.StreamCorrupted)
+
+
 def test_glued_before_the_first_word() -> None:
     """The stream's id is known from its first frame on, also when that says nothing."""
     assert read_alike(says(role="assistant") + glued("1") + stops()).text == "!"
@@ -288,6 +301,7 @@ CORRUPTED: dict[str, bytes] = {
     "a glued frame without id": b'data: {"id":"1","cr' + frame({"choices": [{"delta": {"content": "!"}}]}),
     "a glued frame that is torn itself": b'data: {"id":"1","crdata: {"id":"1","choices":[{"delta"\n\n',
     "a glued [DONE]": b'data: {"id":"1","crdata: [DONE]\n\n',
+    "a doubled start of a line": b"data: " + says("!"),
     "no JSON": b"data: upstream went away\n\n",
     "half an object": b'data: {"id":"1"\n\n',
     "two objects": b'data: {"id":"1"}{"id":"1"}\n\n',

@@ -41,7 +41,7 @@ class ReaderLike(Request, kw_only=True, frozen=True, omit_defaults=True):
     """A request whose body has a field with the name of a call option."""
 
     url: str
-    timeout: int | None = None  # type: ignore[assignment]
+    timeout: int | None = None
 
 
 FILE = Endpoint("GET", "/files/{file_id}/content", ChatCompletion)
@@ -81,7 +81,14 @@ def test_only_what_is_set_is_sent() -> None:
 @pytest.mark.parametrize("name", [name for name in ChatRequest.__struct_fields__ if name not in ("model", "messages")])
 def test_none_is_never_sent(name: str) -> None:
     """A field that is None is not sent, with call options or without."""
-    for options in ({}, {"timeout": 5}, {"extra_headers": {"x": "y"}}, {"extra_query": {"a": "b"}}, {"extra_body": {}}):
+    every: list[dict[str, Any]] = [
+        {},
+        {"timeout": 5},
+        {"extra_headers": {"x": "y"}},
+        {"extra_query": {"a": "b"}},
+        {"extra_body": {}},
+    ]
+    for options in every:
         assert body_of(chat(**{name: None, **{key: value for key, value in options.items() if key != name}})) == {
             "model": "glm-4.6", "messages": HELLO,
         }  # fmt: skip
@@ -229,6 +236,7 @@ CANNOT_BE_SENT: dict[str, Any] = {
     "a complex number": 1j,
     "a key that is no text": {(1, 2): 3},
     "a function": print,
+    "an iterator": iter(["x"]),
 }
 
 
@@ -394,6 +402,13 @@ def test_any_path_field(file_id: str) -> None:
     assert url.isascii()
     assert path.count("/") == BASE.count("/") - 2 + 3
     assert unquote(path.split("/")[-2]) == file_id
+
+
+def test_path_fields_stay_out_of_the_body() -> None:
+    """What a POST takes into its path is not in its body."""
+    request = encode(FileRequest(file_id="f", purpose="p"), Endpoint("POST", "/files/{file_id}", ChatCompletion))
+    assert request.url == f"{BASE}/files/f"
+    assert json.loads(request.body or b"") == {"purpose": "p"}
 
 
 def test_fields_of_a_get_are_its_query() -> None:

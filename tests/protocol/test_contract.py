@@ -201,7 +201,7 @@ def test_tools_cover_the_document(name: str, key: str | None, kind: type[Any], s
 def test_every_kind_of_tool_message_and_part_is_tried() -> None:
     """The requests above use every tool, message and part that the library has, but for one newer than the document."""
     used = repr([fields for _, fields in REQUESTS.values()])
-    for kind in (*offered.Tool.__args__, *said.Message.__args__, *said.Part.__args__):  # type: ignore[attr-defined]
+    for kind in (*offered.Tool.__args__, *said.Message.__args__, *said.Part.__args__):
         assert f"{kind.__name__}(" in used or kind is said.FilePart
 
 

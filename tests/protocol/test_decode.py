@@ -82,6 +82,10 @@ TOLERATED: dict[str, tuple[Any, Any]] = {
         message(content=[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]),
         {"choices": [{"message": {"role": "assistant", "content": "ab"}}]},
     ),
+    "content as parts of other kinds": (
+        message(content=[{"text": "a"}, {"image": "b"}]),
+        {"choices": [{"message": {"role": "assistant", "content": '[{"text":"a"},{"image":"b"}]'}}]},
+    ),
     "arguments as an object": (
         function({"city": "北京", "n": [1, None]}),
         {"choices": [{"message": {"role": "assistant", "tool_calls": [
@@ -105,11 +109,12 @@ TOLERATED: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize(("answer", "expected"), TOLERATED.values(), ids=TOLERATED)
-def test_tolerated(answer: Any, expected: Any) -> None:
-    """Nulls, numbers in other forms and objects for texts are read as what they mean, without a drop."""
+def test_tolerated(answer: Any, expected: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Nulls, numbers in other forms and objects for texts are read as what they mean, without a drop or a warning."""
     drops: list[str] = []
     assert plain(decode(ChatCompletion, json.dumps(answer).encode(), drops)) == expected
     assert drops == []
+    assert caplog.records == []
 
 
 DROPPED: list[tuple[dict[str, Any], str]] = [
@@ -220,6 +225,7 @@ class Own(msgspec.Struct, rename="camel"):
     tags: set[str] = msgspec.field(default_factory=set)
     scores: dict[str, int] = msgspec.field(default_factory=dict)
     pet: Cat | Dog | None = None
+    level: int | None = 1
 
 
 OWN: list[tuple[dict[str, Any], Own | None]] = [
@@ -234,6 +240,9 @@ OWN: list[tuple[dict[str, Any], Own | None]] = [
     ({"fullName": 5, "pet": {"kind": "cow"}}, Own("5")),
     ({"fullName": 5, "scores": {"a": "x", "b": 2}}, Own("5", scores={"b": 2})),
     ({"fullName": 5, "scores": [1]}, Own("5")),
+    ({"fullName": 5, "level": None}, Own("5", level=None)),
+    ({"fullName": 5, "pet": None, "scores": None}, Own("5")),
+    ({"fullName": 5, "pet": {"lives": 9}}, None),
     ({"fullName": 5, "pet": {"kind": "dog", "tricks": [1, None, "x"]}}, Own("5", pet=Dog(["1", "x"]))),
     ({"fullName": 5, "color": "blue"}, None),
     ({"fullName": 5, "born": "yesterday"}, None),
@@ -253,6 +262,14 @@ def test_types_of_the_callers_own(answer: dict[str, Any], expected: Own | None) 
             decode(Own, body)
     else:
         assert decode(Own, body) == expected
+
+
+def test_drops_are_named_at_any_depth() -> None:
+    """What was left out is named by its struct and field, its key or its place."""
+    answer = {"fullName": 5, "scores": {"a": "x"}, "pet": {"kind": "dog", "tricks": "none"}, "level": "high"}
+    drops: list[str] = []
+    assert decode(Own, json.dumps(answer).encode(), drops) == Own("5", pet=Dog())
+    assert sorted(drops) == ["Dog.tricks", "Own.level", "['a']"]
 
 
 @pytest.mark.parametrize(

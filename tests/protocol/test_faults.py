@@ -211,6 +211,9 @@ ENVELOPES: dict[str, tuple[int, Any, type[APIError], str | None, str]] = {
     "1 code null, message null": (502, {"error": {"code": None, "message": None}}, SERVER, None, ""),
     "1 code of another kind": (502, {"error": {"code": ["1214"], "message": 5}}, SERVER, None, ""),
     "1 type in the place of code": (400, {"error": {"type": "expired", "message": "m"}}, AUTH, "expired", "m"),
+    "1 beside choices": (400, {"error": {"code": "1214", "message": "m"}, "choices": [{"index": 0}]}, BAD, "1214", "m"),
+    "1 an HTTP status as code": (400, {"error": {"code": "503", "message": "m"}}, BAD, "503", "m"),
+    "1 an HTTP status as code in a 200": (200, {"error": {"code": "503", "message": "m"}}, BUSY, "503", "m"),
     "1 inside a 200": (200, {"error": {"code": "1211", "message": "m"}}, BAD, "1211", "m"),
     "1 flat message": (400, {"error": {"code": "1214"}, "message": "flat"}, BAD, "1214", "flat"),
     "2 error is a text": (
@@ -218,6 +221,7 @@ ENVELOPES: dict[str, tuple[int, Any, type[APIError], str | None, str]] = {
         MISSING, "404", "Not Found",
     ),
     "2 without status": (403, {"error": "forbidden"}, DENIED, "403", "forbidden"),
+    "2 beside choices": (403, {"error": "forbidden", "choices": [{"index": 0}]}, DENIED, "403", "forbidden"),
     "2 inside a 200": (200, {"error": "Not Found", "status": 404}, MISSING, "404", "Not Found"),
     "3 success is false": (200, {"code": 9999, "msg": "m", "success": False}, SERVER, "9999", "m"),
     "3 message in the place of msg": (200, {"code": 9999, "message": "m", "success": False}, SERVER, "9999", "m"),
@@ -232,6 +236,7 @@ ENVELOPES: dict[str, tuple[int, Any, type[APIError], str | None, str]] = {
     "5 a text": (500, b'"m"', SERVER, None, '"m"'),
     "5 null": (500, b"null", SERVER, None, "null"),
     "5 plain text": (502, b"upstream  connect\nerror", SERVER, None, "upstream connect error"),
+    "5 text with an angle": (502, b"1 < 2", SERVER, None, "1 < 2"),
     "5 empty": (502, b"", SERVER, None, ""),
     "5 not UTF-8": (502, b"\xff\xfe", SERVER, None, "\ufffd\ufffd"),
     "5 torn JSON": (429, b'{"error":{"code":"13', RATE, None, '{"error":{"code":"13'),
@@ -243,6 +248,8 @@ ENVELOPES: dict[str, tuple[int, Any, type[APIError], str | None, str]] = {
     "gateway: 1001": (200, {"code": 1001, "msg": "m", "success": False}, AUTH, "1001", "m"),
     "gateway: 500": (200, {"code": 500, "msg": "m", "success": False}, SERVER, "500", "m"),
     "gateway: no code": (200, {"msg": "m", "success": False}, SERVER, None, "m"),
+    "gateway: a code of the table": (200, {"code": 1305, "msg": "m", "success": False}, BUSY, "1305", "m"),
+    "gateway: under 500": (500, {"code": 500, "msg": "404 m", "success": False}, SERVER, "500", "404 m"),
     "gateway: accepted": (202, {"code": 1001, "msg": "m", "success": False}, AUTH, "1001", "m"),
     # around them
     "white space": (200, b' \r\n\t{"error":{"code":"1211","message":"m"}}', BAD, "1211", "m"),
@@ -382,6 +389,7 @@ def test_what_identifies_the_call() -> None:
     assert error_of(500, {"error": {"code": "1234"}, "id": "I"}).request_id == "I"
     assert error_of(500, {"error": {"code": "1234"}, "id": 5}).request_id is None
     assert error_of(500, b"").request_id is None
+    assert error_of(418, b"").meaning is None
 
 
 @pytest.mark.parametrize("code", ["1300", "1301"])

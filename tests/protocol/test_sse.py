@@ -33,6 +33,7 @@ EVENTS: dict[str, tuple[bytes, list[Message]]] = {
         said(""), said("\n"),
     ]),
     "an empty data line is data": (b"data:\n\n", [said("")]),
+    "an empty data line with a space too": (b"data: \n\n", [said("")]),
     "no data, no event": (b"event: x\n\nid: 1\n\n\n\n", []),
     "the event type is reset by a blank line": (b"event: x\n\ndata: a\n\n", [said("a")]),
     "the event type is reset by an event": (b"event: x\ndata: a\n\ndata: b\n\n", [
@@ -53,12 +54,14 @@ EVENTS: dict[str, tuple[bytes, list[Message]]] = {
         said("a", retry=int("9" * 30)),
     ]),
     "comments are ignored": (b": hi\ndata: a\n:data: b\n:\n\n", [said("a")]),
-    "unknown fields are ignored": (b"datas: x\nDATA: x\n data: x\ndata : x\ndata: a\n\n", [said("a")]),
+    "unknown fields are ignored": (b"other: 5\ndatas: x\nDATA: x\n data: x\ndata : x\ndata: a\n\n", [said("a")]),
     "CR ends lines": (b"data: a\rdata: b\r\r", [said("a\nb")]),
     "CRLF ends lines": (b"data: a\r\ndata: b\r\n\r\n", [said("a\nb")]),
     "ends of lines may be mixed": (b"data: a\r\ndata: b\rdata: c\n\r\ndata: d\r\r\n", [
         said("a\nb\nc"), said("d"),
     ]),
+    "CR ends lines in a block that ends like GLM's": (b"data: a\rdata: b\n\n", [said("a\nb")]),
+    "CRLF first, LF later": (b"event: ping\r\ndata: a\n\ndata: b\n\n", [said("a", event="ping"), said("b")]),
     "a byte order mark at the start is skipped": (BOM + b"data: a\n\n", [said("a")]),
     "one only": (BOM + BOM + b"data: a\n\ndata: b\n\n", [said("b")]),
     "and at the start only": (b"data: a\n\n" + BOM + b"data: b\n\n", [said("a")]),
@@ -168,6 +171,12 @@ def test_payloads_agree_with_the_standard(stream: bytes, positions: list[int]) -
         assert [payload.decode("utf-8", "replace") for payload in payloads(pieces)[0]] == wanted(stream)
 
 
+def test_retry_of_any_length() -> None:
+    """A retry of more digits than Python reads in one number is left aside."""
+    decoder = SSEDecoder()
+    assert decoder.feed(b"retry: " + b"9" * 100_000 + b"\ndata: a\n\n") == [ServerSentEvent(data="a")]
+
+
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
@@ -229,6 +238,7 @@ TOO_LARGE: list[tuple[bytes, list[bytes]]] = [
     (b"data: a\n\ndata: 012\ndata: 456\n\ndata: c\n\n", [b"a"]),
     (b"data: a\r\n\r\ndata: 0123456789\r\n\r\n", [b"a"]),
     (b": 0123456789012\n\n", []),
+    (b"data: a\n\ndata:1\ndata:2\ndata:3\n\n", [b"a"]),
     (b"data: a\n\n0123456789012", [b"a"]),
 ]
 SMALL_ENOUGH: list[tuple[bytes, list[bytes]]] = [

@@ -81,10 +81,11 @@ def test_bad_seconds_of_the_retry_policy(name: str, value: Any) -> None:
 
 def test_zero_and_none_in_the_retry_policy() -> None:
     """Sleeps may be zero but not None; patience may be None but not zero."""
+    none: Any = None
     assert RetryPolicy(base=0, cap=0, overload_base=0, overload_cap=0, retry_after_limit=0, patience=None).base == 0
     for name in ("base", "cap", "overload_base", "overload_cap", "retry_after_limit"):
         with pytest.raises(ConfigError, match=name):
-            RetryPolicy(**{name: None})
+            RetryPolicy(**{name: none})
     with pytest.raises(ConfigError, match="patience"):
         RetryPolicy(patience=0)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Serve
 from tests.servers import COMPLETION, Conversation
 from zhipu_async import AsyncZhipuAI, ConfigError, Limits, Timeouts
-from zhipu_async.config import environment_proxy
+from zhipu_async.config import environment_proxy, key_and_endpoint
 from zhipu_async.simulator import Scenario
 
 Ask = Callable[..., dict[str, Any]]
@@ -27,6 +27,21 @@ async def proxy(talk: Conversation) -> None:
             await talk.answer(COMPLETION)
         else:
             await talk.answer(b"", status="407 Proxy Authentication Required")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "key"),
+    [
+        ("zai", "z"),
+        ("https://api.z.ai/api/coding/paas/v4", "z"),
+        ("https://open.bigmodel.cn/api/paas/v4/", "b"),
+        ("http://gateway:8000", "b"),
+        (None, "b"),
+    ],
+)
+def test_a_platform_takes_the_key_of_its_kind(base_url: str | None, key: str) -> None:
+    """With both keys in the environment, the name or the host of the endpoint decides."""
+    assert key_and_endpoint(None, base_url, {"ZHIPU_API_KEY": "b", "ZAI_API_KEY": "z"})[0] == key
 
 
 @pytest.mark.parametrize(

@@ -204,21 +204,23 @@ def key_and_endpoint(
 ) -> tuple[KeySource, str]:
     """The key and base URL in force: what was passed, else what the environment says, else bigmodel.
 
-    A key from the environment brings its platform with it, and a platform that was named takes the key of its own kind,
-    since keys are bound to a platform (README.md section 1).
+    A key from the environment brings its platform with it. A platform that was named takes a key of its own kind, since
+    keys are bound to a platform (README.md section 1); one that was given as a URL takes such a key first.
     """
     environment = os.environ if environment is None else environment
-    platform = base_url.partition("-")[0] if base_url is not None and base_url in PLATFORMS else None
+    url = None if base_url is None else resolve_base_url(base_url)
+    host = urlsplit(url or "").netloc
+    platform = next((name for name in URL_VARIABLES if urlsplit(PLATFORMS[name]).netloc == host), None)
     if api_key is None:
-        for variable, home in KEY_VARIABLES.items():
-            if environment.get(variable, "").strip() and platform in (None, home):
+        for variable, home in sorted(KEY_VARIABLES.items(), key=lambda item: item[1] != platform):
+            if environment.get(variable, "").strip() and (home == platform or base_url not in PLATFORMS):
                 api_key, platform = environment[variable], home
                 break
-    if base_url is None:
+    if url is None:
         platform = platform or "bigmodel"
-        base_url = environment.get(URL_VARIABLES[platform], "").strip() or platform
+        url = resolve_base_url(environment.get(URL_VARIABLES[platform], "").strip() or platform)
     key = api_key if callable(api_key) else check_key("" if api_key is None else api_key)
-    return key, resolve_base_url(base_url)
+    return key, url
 
 
 def key_in_environment() -> bool:

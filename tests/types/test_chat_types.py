@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from zhipu_async.protocol.codec import decode
-from zhipu_async.types.chat import Audio, ChatCompletion, ChatCompletionChunk, ChatMessage, Choice, ToolCall
+from zhipu_async.types.chat import Audio, ChatCompletion, ChatCompletionChunk, ChatMessage, Choice
 from zhipu_async.types.messages import AssistantMessage, AudioReference
-from zhipu_async.types.tools import FunctionCall
+from zhipu_async.types.tools import FunctionCall, ToolCall
 
 
 def answer(finish_reason: str | None = "stop", **message: Any) -> ChatCompletion:

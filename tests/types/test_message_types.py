@@ -108,7 +108,8 @@ def test_what_is_no_image(data: bytes) -> None:
 
 def test_fields_that_must_be_given() -> None:
     """A tool's answer needs the id of its call, a message its content."""
-    for kind in (SystemMessage, UserMessage, TextPart):
+    kinds: list[type[Any]] = [SystemMessage, UserMessage, TextPart]
+    for kind in kinds:
         with pytest.raises(TypeError):
             kind()
     with pytest.raises(TypeError):

@@ -6,7 +6,9 @@ import copy
 import importlib
 import pickle
 import pkgutil
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
@@ -60,15 +62,14 @@ def made(kind: type[msgspec.Struct], full: bool) -> Any:
 
 def value_of(annotation: Any, full: bool) -> Any:
     """Some value of an annotation."""
-    origin, arguments = getattr(annotation, "__origin__", None), getattr(annotation, "__args__", ())
-    name = getattr(origin, "__name__", "")
-    if arguments and (name in ("UnionType", "Union") or type(annotation).__name__ == "UnionType"):
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (UnionType, Union):
         return value_of(arguments[0], full)
-    if name == "Literal" or str(annotation).startswith("typing.Literal"):
+    if origin is Literal:
         return arguments[0]
-    if name in ("list", "Sequence"):
+    if origin in (list, Sequence):
         return [value_of(arguments[0], full)]
-    if name in ("dict", "Mapping"):
+    if origin in (dict, Mapping):
         return {"key": "value"}
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return made(annotation, full)
@@ -107,7 +108,7 @@ def test_requests(kind: type[Request]) -> None:
     assert config.frozen
     assert config.omit_defaults
     with pytest.raises(TypeError, match="positional"):
-        kind("glm-4.6")  # type: ignore[call-arg]
+        kind("glm-4.6")  # type: ignore[arg-type, call-arg]
     with pytest.raises(TypeError, match="tempreature"):
         kind(tempreature=0.5)  # type: ignore[call-arg]
     with pytest.raises(AttributeError):

@@ -17,6 +17,8 @@ class Conversation:
     number: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    requests: list[bytes]
+    """Where each request is noted: the server's own list."""
 
     async def request(self) -> bytes:
         """The next request, whole; b"" when the client has closed."""
@@ -25,7 +27,8 @@ class Conversation:
             length = next(
                 (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
             )
-            return head + await self.reader.readexactly(length)
+            self.requests.append(head + await self.reader.readexactly(length))
+            return self.requests[-1]
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
 
@@ -57,16 +60,7 @@ async def byte_server(handler: Handler) -> AsyncIterator[ByteServer]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.opened += 1
-        conversation = Conversation(server.opened, reader, writer)
-        plain_request = conversation.request
-
-        async def noted_request() -> bytes:
-            request = await plain_request()
-            if request:
-                server.requests.append(request)
-            return request
-
-        conversation.request = noted_request  # type: ignore[method-assign]
+        conversation = Conversation(server.opened, reader, writer, server.requests)
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.conftest import Serve
-from tests.servers import COMPLETION, Conversation
 from zhipu_async import AsyncZhipuAI, ConfigError, Limits, Timeouts
 from zhipu_async.config import environment_proxy, key_and_endpoint
 from zhipu_async.simulator import Scenario
 
 Ask = Callable[..., dict[str, Any]]
 
-NAN, CONTEXT = math.nan, ssl.create_default_context()
-
-
-async def proxy(talk: Conversation) -> None:
-    """A proxy that answers plain requests itself and wants a password."""
-    while request := await talk.request():
-        if b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request:
-            await talk.answer(COMPLETION)
-        else:
-            await talk.answer(b"", status="407 Proxy Authentication Required")
+NAN = math.nan
 
 
 @pytest.mark.parametrize(

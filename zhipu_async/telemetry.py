@@ -1,6 +1,7 @@
 """What happened, as frozen events; the hook type, the statistics made of them, and the one logger.
 
-A hook is a callable with one event. It runs on the event loop's thread and must not block; what it raises is logged and
+A hook is a callable with one event. It runs on the event loop's thread (for a stream
+dropped in another thread, there) and must not block; what it raises is logged and
 goes no further. No event holds a key, a header, a request or an answer.
 """
 

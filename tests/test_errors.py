@@ -34,6 +34,7 @@ VALUES: dict[str, Any] = {
     "arrived": False, "reused": True, "clock": "between", "seconds": 3.0, "partial": partial(), "raw": "{torn",
     "status": 429, "code": "1302", "meaning": "rate limit", "hint": "slow down", "retryable": True, "retry_after": 7.0,
     "request_id": "R", "log_id": "L", "trace_id": "T", "method": "POST", "url": "https://h/x", "body": "{}",
+    "task_id": "T1", "answer": partial(), "reason": "broken",
 }  # fmt: skip
 
 

@@ -15,15 +15,25 @@ ROOMS = {
     "types": {"errors", "config", "telemetry"},
     "attachments": {"errors", "types"},
     "protocol": {"errors", "config", "telemetry", "types"},
+    "threads": set(),
+    "models": set(),
     "streaming": {"errors", "telemetry", "types", "protocol"},
-    "binding": {"errors", "types", "protocol", "streaming"},
+    "downloads": {"errors", "telemetry", "types", "threads"},
+    "pages": {"types"},
+    "binding": {"errors", "types", "protocol", "streaming", "downloads", "pages"},
     "resources": {"types", "protocol", "binding"},
-    "transport": {"errors", "config", "telemetry", "protocol"},
-    "dispatch": {"errors", "config", "telemetry", "types", "protocol", "streaming", "binding", "transport"},
-    "client": {
-        "errors", "version", "config", "telemetry", "types", "protocol",
-        "streaming", "binding", "resources", "transport", "dispatch",
+    "transport": {"errors", "config", "telemetry", "protocol", "threads"},
+    "realtime": {"errors", "config", "types", "protocol"},
+    "polling": {"errors", "config", "telemetry", "types", "protocol", "resources"},
+    "dispatch": {
+        "errors", "config", "telemetry", "types", "protocol", "models", "downloads", "streaming", "binding",
+        "transport",
     },
+    "client": {
+        "errors", "version", "config", "telemetry", "types", "protocol", "streaming", "binding", "resources",
+        "transport", "dispatch", "polling", "realtime",
+    },
+    "catalogue": {"binding", "client"},
     "simulator": set(),
 }  # fmt: skip
 """Each room and the rooms it may import, besides itself. What is not here (cli, __init__, __main__) may import all."""

@@ -4,6 +4,7 @@ from .attachments import AudioPart, FilePart, ImagePart, VideoPart
 from .client import AsyncZhipuAI
 from .config import Limits, RetryPolicy, Timeouts
 from .dispatch import RawResponse
+from .downloads import Binary, Download
 from .errors import (
     AccountError,
     APIError,
@@ -33,14 +34,21 @@ from .errors import (
     StreamFailed,
     StreamRestarted,
     StreamTruncated,
+    TaskError,
+    TaskFailed,
+    TaskTimeout,
     TransportError,
     ZhipuError,
 )
+from .pages import Pages
 from .protocol.endpoint import Call, Endpoint
 from .streaming import Stream
 from .telemetry import AttemptFailed, CallFailed, CallSucceeded, Event, Hook, ModelStatistics, Timing
 from .transport.pool import PoolStatistics
+from .types.base import Progress
+from .types.batches import Batch
 from .types.chat import ChatCompletion, ChatCompletionChunk, ResponseFormat, Thinking, Usage
+from .types.documents import ParserTask
 from .types.events import (
     ChatEvent,
     ContentDelta,
@@ -59,7 +67,9 @@ from .types.messages import (
     ToolMessage,
     UserMessage,
 )
+from .types.tasks import AsyncResult, ChatTask, ImageTask, VideoTask
 from .types.tools import FunctionDefinition, FunctionTool, MCPServer, MCPTool, RetrievalTool, ToolCall, WebSearchTool
+from .types.uploads import FileUpload
 from .version import VERSION
 
 __version__ = VERSION
@@ -68,18 +78,22 @@ __all__ = [
     "APIError",
     "AccountError",
     "AssistantMessage",
+    "AsyncResult",
     "AsyncZhipuAI",
     "AttemptFailed",
     "AttemptRecord",
     "AudioPart",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "Binary",
     "Call",
     "CallFailed",
     "CallSucceeded",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatEvent",
+    "ChatTask",
     "ClientClosedError",
     "ConfigError",
     "ConnectError",
@@ -88,15 +102,18 @@ __all__ = [
     "ContentFilterError",
     "ContextLengthError",
     "DecodeError",
+    "Download",
     "Endpoint",
     "Event",
     "FilePart",
     "FileURLPart",
+    "FileUpload",
     "Finished",
     "FunctionDefinition",
     "FunctionTool",
     "Hook",
     "ImagePart",
+    "ImageTask",
     "Limits",
     "MCPServer",
     "MCPTool",
@@ -104,10 +121,13 @@ __all__ = [
     "ModelStatistics",
     "NotFoundError",
     "OverloadedError",
+    "Pages",
+    "ParserTask",
     "PermissionDeniedError",
     "PoolFull",
     "PoolStatistics",
     "PoolTimeout",
+    "Progress",
     "QuotaError",
     "RateLimitError",
     "RawResponse",
@@ -126,6 +146,9 @@ __all__ = [
     "StreamRestarted",
     "StreamTruncated",
     "SystemMessage",
+    "TaskError",
+    "TaskFailed",
+    "TaskTimeout",
     "TextPart",
     "Thinking",
     "Timeouts",
@@ -139,6 +162,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "VideoPart",
+    "VideoTask",
     "WebSearchTool",
     "ZhipuError",
 ]

@@ -1,7 +1,7 @@
 """An endpoint as a typed method: its signature is the constructor of its request struct, captured, never written twice.
 
     class Embeddings(Resource):
-        create = Unary("POST", "/embeddings", EmbeddingRequest, EmbeddingResponse)
+        create = Unary("POST", "/embeddings", EmbeddingRequest, EmbeddingList)
 
 ``Embeddings.create.call(model=...)`` on the class builds an unsent :class:`Call`.
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
+from .downloads import AnyPath, Binary, Download, writing
 from .errors import ConfigError
+from .pages import Pages
 from .protocol.chunks import StreamKind
 from .protocol.endpoint import Call, Endpoint
 from .streaming import Stream
@@ -25,23 +29,35 @@ E = ParamSpec("E")
 T = TypeVar("T")
 C = TypeVar("C")
 R = TypeVar("R")
+Item = TypeVar("Item")
 
 
 class Sender(Protocol):
     """What sends calls: the client, for its resources."""
 
-    async def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T]) -> Coroutine[Any, Any, T]:
         """The whole answer."""
         ...
 
-    async def open(self, call: Call[R], kind: StreamKind[C, R]) -> Stream[C, R]:
+    def open(self, call: Call[R], kind: StreamKind[C, R]) -> Coroutine[Any, Any, Stream[C, R]]:
         """The answer as a stream, once its first token has arrived."""
+        ...
+
+    def fetch(self, call: Call[Any], consume: Callable[[Download], Awaitable[T]]) -> Coroutine[Any, Any, T]:
+        """What ``consume`` makes of the file that answers."""
         ...
 
     @property
     def raw_sender(self) -> Sender:
         """The same, but every answer comes as status, headers and body bytes."""
         ...
+
+
+class Bound(Protocol):
+    """What a method is bound to."""
+
+    @property
+    def _sender(self) -> Sender: ...
 
 
 class Resource:
@@ -66,10 +82,10 @@ class Group(Generic[Child]):
     """A resource inside another, as an attribute."""
 
     def __init__(self, kind: type[Child]) -> None:
-        self._kind = kind
+        self.kind = kind
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
-        self._name = name
+        self._name = getattr(self, "_name", name)  # a second name is an alias
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> type[Child]: ...
@@ -77,29 +93,47 @@ class Group(Generic[Child]):
     def __get__(self, instance: Any, owner: type[Any]) -> Child: ...
     def __get__(self, instance: Any, owner: type[Any]) -> Child | type[Child]:
         if instance is None:
-            return self._kind
-        child = instance.__dict__[self._name] = self._kind(instance._sender)
-        return child
+            return self.kind
+        children: dict[str, Child] = instance.__dict__
+        if self._name not in children:
+            children[self._name] = self.kind(instance._sender)
+        return children[self._name]
 
 
-class Unary(Generic[P, T]):
-    """An endpoint that answers a struct with a struct."""
+class Method(Generic[P, T]):
+    """What all kinds of endpoints share: ``Resource.method`` on the class, and its signature."""
 
-    def __init__(
-        self, method: str, path: str, request: Callable[P, Request], response: type[T], *, creates: bool = False
-    ) -> None:
-        self.endpoint = Endpoint(method, path, response, creates=creates)
-        self._request = request
+    endpoint: Endpoint[T]
+    request: Callable[P, Request]
+    """The struct of the arguments."""
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
         """The call with these arguments, not sent."""
-        return Call(self.endpoint, self._request(*args, **kwargs))
+        return Call(self.endpoint, self.request(*args, **kwargs))
+
+
+class Unary(Method[P, T]):
+    """An endpoint that answers a struct with a struct."""
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        request: Callable[P, Request],
+        response: type[T],
+        *,
+        creates: bool = False,
+        form: bool = False,
+        failed: Literal["raise", "report"] | None = None,
+    ) -> None:
+        self.endpoint = Endpoint(method, path, response, creates=creates, form=form, failed=failed)
+        self.request = request
 
     @overload
-    def __get__(self, instance: None, owner: type[Resource]) -> Self: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
     @overload
-    def __get__(self, instance: Resource, owner: type[Resource]) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, instance: Resource | None, owner: type[Resource]) -> Self | Callable[P, Coroutine[Any, Any, T]]:
+    def __get__(self, instance: Bound, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | Callable[P, Coroutine[Any, Any, T]]:
         if instance is None:
             return self
         sender = instance._sender  # pyright: ignore[reportPrivateUsage]
@@ -107,7 +141,59 @@ class Unary(Generic[P, T]):
         def method(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
             return sender.send(self.call(*args, **kwargs))
 
-        return cast(Callable[P, Coroutine[Any, Any, T]], _described(method, self._request))
+        return cast(Callable[P, Coroutine[Any, Any, T]], _described(method, self.request))
+
+
+class Paged(Method[P, T], Generic[P, T, Item]):
+    """A list that comes in pages: ``await`` gives one page, ``async for`` all their elements."""
+
+    def __init__(
+        self, method: str, path: str, request: Callable[P, Request], response: type[T], item: type[Item]
+    ) -> None:
+        self.endpoint = Endpoint(method, path, response)
+        self.request = request
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, instance: Bound, owner: type[Any]) -> Callable[P, Pages[T, Item]]: ...
+    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | Callable[P, Pages[T, Item]]:
+        if instance is None:
+            return self
+        sender = instance._sender  # pyright: ignore[reportPrivateUsage]
+
+        def method(*args: P.args, **kwargs: P.kwargs) -> Pages[T, Item]:
+            call = self.call(*args, **kwargs)
+            return Pages(lambda request: sender.send(replace(call, arguments=request)), call.arguments)
+
+        return cast(Callable[P, Pages[T, Item]], _described(method, self.request))
+
+
+class Events(Method[P, T], Generic[P, C, T]):
+    """An endpoint that always answers with a stream of events."""
+
+    def __init__(
+        self, method: str, path: str, request: Callable[P, Request], response: type[T], kind: StreamKind[C, T]
+    ) -> None:
+        self.endpoint = Endpoint(method, path, response, chunk=kind.chunk)
+        self.request = request
+        self._kind = kind
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, instance: Bound, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, Stream[C, T]]]: ...
+    def __get__(
+        self, instance: Bound | None, owner: type[Any]
+    ) -> Self | Callable[P, Coroutine[Any, Any, Stream[C, T]]]:
+        if instance is None:
+            return self
+        sender = instance._sender  # pyright: ignore[reportPrivateUsage]
+
+        def method(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Stream[C, T]]:
+            return sender.open(self.call(*args, **kwargs), self._kind)
+
+        return cast(Callable[P, Coroutine[Any, Any, Stream[C, T]]], _described(method, self.request))
 
 
 class CreateMethod(Protocol[P, T, S, C, E]):
@@ -121,7 +207,7 @@ class CreateMethod(Protocol[P, T, S, C, E]):
     def __call__(self, *args: E.args, **kwargs: E.kwargs) -> Coroutine[Any, Any, T | Stream[C, T]]: ...
 
 
-class Streaming(Generic[P, T, S, C, E]):
+class Streaming(Method[P, T], Generic[P, T, S, C, E]):
     """An endpoint that answers with a struct, or with a stream of events when asked with ``stream=True``."""
 
     def __init__(
@@ -133,9 +219,13 @@ class Streaming(Generic[P, T, S, C, E]):
         either_request: Callable[E, Request],
         response: type[T],
         kind: StreamKind[C, T],
+        *,
+        creates: bool = False,
+        form: bool = False,
+        failed: Literal["raise", "report"] | None = None,
     ) -> None:
-        self.endpoint = Endpoint(method, path, response, chunk=kind.chunk)
-        self._request = request
+        self.endpoint = Endpoint(method, path, response, chunk=kind.chunk, creates=creates, form=form, failed=failed)
+        self.request = request
         self._either_request = either_request
         self._kind = kind
 
@@ -145,16 +235,13 @@ class Streaming(Generic[P, T, S, C, E]):
     def call(self, *args: S.args, **kwargs: S.kwargs) -> Call[T]: ...
     def call(self, *args: Any, **kwargs: Any) -> Call[T]:
         """The call with these arguments, not sent. The three request types differ in the type of ``stream`` only."""
-        stream = kwargs.get("stream")
-        if stream is not None and not isinstance(stream, bool):
-            raise ConfigError(f"stream must be True or False, not {stream!r}")
-        return Call(self.endpoint, cast(Callable[..., Request], self._request)(*args, **kwargs))
+        return Call(self.endpoint, cast(Callable[..., Request], self.request)(*args, **_checked_stream(kwargs)))
 
     @overload
-    def __get__(self, instance: None, owner: type[Resource]) -> Self: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
     @overload
-    def __get__(self, instance: Resource, owner: type[Resource]) -> CreateMethod[P, T, S, C, E]: ...
-    def __get__(self, instance: Resource | None, owner: type[Resource]) -> Self | CreateMethod[P, T, S, C, E]:
+    def __get__(self, instance: Bound, owner: type[Any]) -> CreateMethod[P, T, S, C, E]: ...
+    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | CreateMethod[P, T, S, C, E]:
         if instance is None:
             return self
         sender = instance._sender  # pyright: ignore[reportPrivateUsage]
@@ -163,7 +250,128 @@ class Streaming(Generic[P, T, S, C, E]):
             call = cast(Callable[..., Call[T]], self.call)(*args, **kwargs)
             return sender.open(call, self._kind) if call.stream else sender.send(call)
 
-        return cast(CreateMethod[P, T, S, C, E], _described(method, self._request, self._either_request))
+        return cast(CreateMethod[P, T, S, C, E], _described(method, self.request, self._either_request))
+
+
+class DownloadMethod(Generic[P]):
+    """A method whose answer is a file: in memory when it is awaited, or as it arrives, or under a path."""
+
+    def __init__(self, sender: Sender, call: Callable[P, Call[Any]]) -> None:
+        self._sender = sender
+        self._call = call
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Binary]:
+        """The whole file in memory."""
+        return self._sender.fetch(self._call(*args, **kwargs), Download.read)
+
+    def open(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Download]:
+        """The file as it arrives: ``async with await method.open(...) as download``, then ``async for block in it``."""
+        return self._sender.fetch(self._file(*args, **kwargs), _as_it_comes)
+
+    async def to_file(self, path: AnyPath, /, *args: P.args, **kwargs: P.kwargs) -> Path:
+        """Save the file under ``path``, which appears when it is complete. ConfigError, before anything is sent, for a
+        path that cannot be written."""
+        call = self._file(*args, **kwargs)
+        async with writing(path) as file:
+            await self._sender.fetch(call, lambda download: download.write_to(file))
+        return file.path
+
+    def _file(self, *args: P.args, **kwargs: P.kwargs) -> Call[Any]:
+        call = self._call(*args, **kwargs)
+        if call.stream:
+            raise ConfigError("stream=True asks for events: await the method itself")
+        return call
+
+
+class Downloading(Method[P, Binary]):
+    """An endpoint that answers with a file."""
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        request: Callable[P, Request],
+        binary: Literal["audio", "file"],
+        *,
+        form: bool = False,
+    ) -> None:
+        self.endpoint = Endpoint(method, path, Binary, form=form, binary=binary)
+        self.request = request
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, instance: Bound, owner: type[Any]) -> DownloadMethod[P]: ...
+    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | DownloadMethod[P]:
+        if instance is None:
+            return self
+        method = DownloadMethod(instance._sender, self.call)  # pyright: ignore[reportPrivateUsage]
+        return cast(DownloadMethod[P], _described(method, self.request))
+
+
+class SpeechMethod(DownloadMethod[P], Generic[P, C, T, S, E]):
+    """The same, where ``stream=True`` asks for events in place of a file."""
+
+    def __init__(
+        self, sender: Sender, call: Callable[P, Call[Any]], kind: Callable[[str | None], StreamKind[C, T]]
+    ) -> None:
+        super().__init__(sender, call)
+        self._kind = kind
+
+    @overload
+    def __call__(self, *args: S.args, **kwargs: S.kwargs) -> Coroutine[Any, Any, Stream[C, T]]: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Binary]: ...
+    @overload
+    def __call__(self, *args: E.args, **kwargs: E.kwargs) -> Coroutine[Any, Any, Binary | Stream[C, T]]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """The whole file in memory, or its stream."""
+        call = cast(Callable[..., Call[Any]], self._call)(*args, **_checked_stream(kwargs))
+        if not call.stream:
+            return self._sender.fetch(call, Download.read)
+        return self._sender.open(call, self._kind(getattr(call.arguments, "encode_format", None)))
+
+    create = __call__
+
+
+class Speaking(Downloading[P], Generic[P, C, T, S, E]):
+    """An endpoint that answers with a file, or with a stream of its pieces; ``kind`` is by the encoding asked for."""
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        request: Callable[P, Request],
+        stream_request: Callable[S, Request],
+        either_request: Callable[E, Request],
+        binary: Literal["audio", "file"],
+        kind: Callable[[Any], StreamKind[C, T]],
+    ) -> None:
+        super().__init__(method, path, request, binary)
+        self.endpoint = replace(self.endpoint, chunk=kind(None).chunk)
+        self._either_request = either_request
+        self._kind = kind
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, instance: Bound, owner: type[Any]) -> SpeechMethod[P, C, T, S, E]: ...
+    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | SpeechMethod[P, C, T, S, E]:
+        if instance is None:
+            return self
+        method = SpeechMethod[P, C, T, S, E](instance._sender, self.call, self._kind)  # pyright: ignore[reportPrivateUsage]
+        return cast("SpeechMethod[P, C, T, S, E]", _described(method, self.request, self._either_request))
+
+
+def _checked_stream(arguments: dict[str, Any]) -> dict[str, Any]:
+    stream = arguments.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise ConfigError(f"stream must be True or False, not {stream!r}")
+    return arguments
+
+
+async def _as_it_comes(download: Download) -> Download:
+    return download
 
 
 def _described(method: Callable[..., Any], request: Callable[..., Any], *wider: Callable[..., Any]) -> Any:

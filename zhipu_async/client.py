@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 from . import config, resources
-from .binding import Group
+from .binding import Downloading, Group
 from .config import Auth, KeySource, Limits, RetryPolicy, Timeouts
 from .dispatch import Dispatcher, RawResponse, Settings
 from .errors import ConfigError
+from .polling import POLL_SECONDS, Poller
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
 from .telemetry import Hook, ModelStatistics, Telemetry
@@ -20,6 +21,12 @@ from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
 from .transport.target import take_proxy_apart
+from .types.agents import AgentResponse
+from .types.base import Outcome
+from .types.batches import Batch
+from .types.documents import ParserResult, ParserTask
+from .types.files import FetchRequest
+from .types.tasks import AsyncResult, AsyncTask
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -43,6 +50,8 @@ class AsyncZhipuAI:
         that was found; ``ZHIPU_BASE_URL`` and ``ZAI_BASE_URL`` override it.
     auth
         ``"bearer"`` sends the key; ``"jwt"`` sends short-lived tokens made from it (needs PyJWT's HS256).
+    root_url
+        What agents, knowledge bases and the quota are below. Default: the ``/api`` of ``base_url``.
     timeout, max_retries
         Seconds or :class:`Timeouts`; repeats after the first attempt. ``retry`` gives the whole :class:`RetryPolicy`.
     limits
@@ -60,14 +69,39 @@ class AsyncZhipuAI:
     Raises ConfigError for settings that cannot work.
     """
 
+    account = Group(resources.Account)
+    agents = Group(resources.Agents)
+    applications = Group(resources.Applications)
+    assistant = Group(resources.Assistant)
+    audio = Group(resources.Audio)
+    batches = Group(resources.Batches)
     chat = Group(resources.Chat)
+    embeddings = Group(resources.Embeddings)
+    file_parser = Group(resources.FileParser)
+    files = Group(resources.Files)
+    fine_tuning = Group(resources.FineTuning)
+    images = Group(resources.Images)
+    knowledge = Group(resources.Knowledge)
+    layout_parsing = Group(resources.LayoutParsing)
     models = Group(resources.Models)
+    moderations = Group(resources.Moderations)
+    ocr = Group(resources.OCR)
+    rerank = Group(resources.Rerank)
+    tokenizer = Group(resources.Tokenizer)
+    tools = Group(resources.Tools)
+    videos = Group(resources.Videos)
+    voice = Group(resources.Voices)
+    web_reader = Group(resources.WebReader)
+    web_search = Group(resources.WebSearch)
+
+    download = Downloading("GET", "{url}", FetchRequest, "file")
 
     def __init__(
         self,
         api_key: KeySource | None = None,
         *,
         base_url: str | None = None,
+        root_url: str | None = None,
         auth: Auth = "bearer",
         timeout: float | Timeouts | None = None,
         max_retries: int | None = None,
@@ -87,6 +121,7 @@ class AsyncZhipuAI:
         settings = Settings(
             credentials=Credentials(key, auth),
             base_url=url,
+            root_url=config.root_url(url) if root_url is None else config.resolve_base_url(root_url),
             timeouts=timeout if isinstance(timeout, Timeouts) else Timeouts(),
             retry=_retry(retry or RetryPolicy(), max_retries),
             limits=limits,
@@ -102,7 +137,12 @@ class AsyncZhipuAI:
             _check_tls(ssl)
             opener = SessionPool(limits, ssl=ssl, proxy=_check_proxy(proxy), trust_env=trust_env, connector=connector)
         self._owner = True
-        self._sender = Dispatcher(settings, opener, Telemetry(hooks))
+        self._begin(settings, opener, Telemetry(hooks))
+
+    def _begin(self, settings: Settings, opener: SessionPool | InjectedSession, telemetry: Telemetry) -> None:
+        self._sender = Dispatcher(settings, opener, telemetry)
+        once = replace(settings, timeout=POLL_SECONDS, retry=replace(settings.retry, retries=0))
+        self._poller = Poller(Dispatcher(once, opener, telemetry).send, settings.limits.polls)
 
     # ------------------------------------------------------------ settings
 
@@ -116,6 +156,7 @@ class AsyncZhipuAI:
         *,
         api_key: KeySource | None = None,
         base_url: str | None = None,
+        root_url: str | None = None,
         auth: Auth | None = None,
         timeout: float | Timeouts | None = None,
         max_retries: int | None = None,
@@ -130,7 +171,10 @@ class AsyncZhipuAI:
             key = key if callable(key) else config.check_key(key)
             settings = replace(settings, credentials=Credentials(key, auth or settings.credentials.auth))
         if base_url is not None:
-            settings = replace(settings, base_url=config.resolve_base_url(base_url))
+            url = config.resolve_base_url(base_url)
+            settings = replace(settings, base_url=url, root_url=config.root_url(url))
+        if root_url is not None:
+            settings = replace(settings, root_url=config.resolve_base_url(root_url))
         if timeout is not None:
             timeouts = timeout if isinstance(timeout, Timeouts) else settings.timeouts
             settings = replace(settings, timeouts=timeouts, timeout=_seconds(timeout))
@@ -142,8 +186,57 @@ class AsyncZhipuAI:
         )
         other = type(self).__new__(type(self))
         other._owner = False
-        other._sender = Dispatcher(settings, self._sender.opener, self._sender.telemetry)
+        other._begin(settings, self._sender.opener, self._sender.telemetry)
         return other
+
+    # ------------------------------------------------------------ tasks, and files of other hosts
+
+    @overload
+    async def wait(
+        self,
+        task: AsyncTask,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[AsyncResult], object] | None = None,
+    ) -> AsyncResult: ...
+    @overload
+    async def wait(
+        self,
+        task: ParserTask,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[ParserResult], object] | None = None,
+    ) -> ParserResult: ...
+    @overload
+    async def wait(
+        self,
+        task: Batch,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[Batch], object] | None = None,
+    ) -> Batch: ...
+    @overload
+    async def wait(
+        self,
+        task: AgentResponse,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[AgentResponse], object] | None = None,
+    ) -> AgentResponse: ...
+    async def wait(
+        self, task: Outcome, *, timeout: float | None = None, progress: Callable[[Any], object] | None = None
+    ) -> Any:
+        """The result of a task that another call created, once it is done (async_tasks.md section 3).
+
+        ``timeout`` is in seconds, None waits as long as it takes; ``progress`` is called with every answer on the way.
+        A task of which only the id is at hand is made anew: ``VideoTask(id="...")``, ``Batch(id="...")``.
+
+        TaskFailed when the service gave the task up; TaskTimeout when it was not done in time. Neither a time-out, nor
+        cancelling, nor an error touches the task: it can be waited for again. Answers that say that the service is busy
+        or unreachable are asked over; an unknown id, a refused key and the like end the wait. All waits of a client
+        share one bounded rate of questions: :class:`Limits` ``.polls``.
+        """
+        return await self._poller.wait(task, timeout, progress)
 
     # ------------------------------------------------------------ calls without an endpoint of their own
 

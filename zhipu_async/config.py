@@ -119,6 +119,9 @@ class Limits:
     """A whole answer, after decompression."""
     event: int = 16 * 1024 * 1024
     """One event of a stream."""
+    polls: float = 20.0
+    """Requests per second that ask after unfinished tasks, all tasks together; those that find one finished do not
+    count, and are at most ten times as many."""
 
     def __post_init__(self) -> None:
         for name in ("connections", "waiting", "head_line", "head_count", "body", "event"):
@@ -126,6 +129,8 @@ class Limits:
             if value is not None:
                 check_count(f"Limits.{name}", value, least=0 if name == "waiting" else 1)
         check_seconds("Limits.keep_alive", self.keep_alive, zero=True, none=False)
+        if not 0 < self.polls < math.inf:
+            raise ConfigError(f"Limits.polls must be a positive number of requests per second, not {self.polls!r}")
 
 
 def check_seconds(name: str, value: Any, *, zero: bool = False, none: bool = True) -> float | None:

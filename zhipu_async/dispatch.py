@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+from . import models
 from .binding import Sender
 from .config import Limits, RetryPolicy, Timeouts
-from .errors import DecodeError, ZhipuError
+from .downloads import Download
+from .errors import BadRequestError, DecodeError, ZhipuError
 from .protocol import codec, faults
 from .protocol.chunks import ChunkReader, StreamKind
-from .protocol.endpoint import Call, HTTPRequest
+from .protocol.endpoint import Call, Endpoint, HTTPRequest
 from .streaming import Stream
 from .telemetry import CallRecord, Telemetry
 from .transport.base import Exchange
@@ -26,6 +29,9 @@ T = TypeVar("T")
 C = TypeVar("C")
 R = TypeVar("R")
 
+_REFUSAL = 64 * 1024
+"""An answer in the place of a file that is larger than this is no error. Bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -33,6 +39,8 @@ class Settings:
 
     credentials: Credentials
     base_url: str
+    root_url: str
+    """What agents, knowledge bases and the quota are below (README.md section 1)."""
     timeouts: Timeouts
     retry: RetryPolicy
     limits: Limits
@@ -65,11 +73,14 @@ class Dispatcher:
         record = CallRecord(self.telemetry, request.endpoint, request.model)
 
         async def receive(exchange: Exchange) -> T:
-            answer = codec.decode(call.endpoint.response, await self._body(exchange))
+            answer = codec.decode(call.endpoint.response, await self._body(exchange, call.endpoint))
             _received(answer, record, exchange.headers)
             return answer
 
-        return await self._transport.send(request, receive, record)
+        answer = await self._hinted(call, self._transport.send(request, receive, record))
+        if call.endpoint.failed == "raise" and (failure := faults.of_outcome(answer)):
+            raise failure
+        return answer
 
     async def open(self, call: Call[R], kind: StreamKind[C, R]) -> Stream[C, R]:
         """The answer of ``call`` as a stream, once the first frame that says something has arrived."""
@@ -93,14 +104,33 @@ class Dispatcher:
                     return Stream(exchange, reader, ready, record)
                 data = await exchange.read()
 
-        return await self._transport.send(request, receive, record)
+        return await self._hinted(call, self._transport.send(request, receive, record))
 
-    async def raw(self, request: HTTPRequest) -> RawResponse:
+    async def fetch(self, call: Call[Any], consume: Callable[[Download], Awaitable[T]]) -> T:
+        """What ``consume`` makes of the file that answers ``call``; asked again, with a new file, for a repeat."""
+        return await self.download(self.request(call), consume, call)
+
+    async def download(
+        self, request: HTTPRequest, consume: Callable[[Download], Awaitable[T]], call: Call[Any] | None = None
+    ) -> T:
+        """The same for a request; one that is no call of the service's is taken as it comes."""
+        record = CallRecord(self.telemetry, request.endpoint, request.model)
+
+        async def receive(exchange: Exchange) -> T:
+            data = await exchange.read()
+            if call is not None:
+                data = await _no_refusal(exchange, data, call.endpoint)
+            progress = getattr(call.arguments, "progress", None) if call else request.progress
+            return await consume(Download(exchange, data, record, progress, self.settings.limits.body))
+
+        return await self._hinted(call, self._transport.send(request, receive, record))
+
+    async def raw(self, request: HTTPRequest, endpoint: Endpoint[Any] | None = None) -> RawResponse:
         """The answer as it came; an error is raised all the same."""
         record = CallRecord(self.telemetry, request.endpoint, request.model)
 
         async def receive(exchange: Exchange) -> RawResponse:
-            body = await self._body(exchange)
+            body = await self._body(exchange, endpoint)
             record.succeed()
             return RawResponse(exchange.status, exchange.headers, body)
 
@@ -111,12 +141,22 @@ class Dispatcher:
         """A sender that gives every answer as :class:`RawResponse`."""
         return _RawSender(self)
 
-    async def _body(self, exchange: Exchange) -> bytes:
+    async def _body(self, exchange: Exchange, endpoint: Endpoint[Any] | None) -> bytes:
         """The whole body; an error envelope in an answer of 200 is raised."""
         body = await exchange.read_all(self.settings.limits.body)
-        if faults.looks_like_fault(body) and (error := faults.of_response(exchange.status, exchange.headers, body)):
+        suspect = faults.looks_like_fault(body) or (endpoint is not None and endpoint.enveloped)
+        if suspect and (error := faults.of_response(exchange.status, exchange.headers, body, endpoint)):
             raise error
         return body
+
+    async def _hinted(self, call: Call[Any] | None, sending: Awaitable[T]) -> T:
+        """``sending``, with what the table of models knows added to the hint of a refusal."""
+        try:
+            return await sending
+        except BadRequestError as error:
+            if call is not None and call.model is not None and (found := models.hints(call.model, _given(call))):
+                error.hint = "; ".join((*found, error.hint or ""))
+            raise
 
     def request(self, call: Call[Any]) -> HTTPRequest:
         """What ``call`` becomes with these settings."""
@@ -128,6 +168,8 @@ class Dispatcher:
             query=settings.query,
             timeout=settings.timeout,
             default=settings.timeouts,
+            root_url=settings.root_url,
+            boundary=secrets.token_hex(16) if call.endpoint.form else "",
         )
 
 
@@ -138,14 +180,43 @@ class _RawSender:
         self._dispatcher = dispatcher
 
     async def send(self, call: Call[T]) -> T:
-        return cast(T, await self._dispatcher.raw(self._dispatcher.request(call)))
+        return cast(T, await self._raw(call))
 
     async def open(self, call: Call[R], kind: StreamKind[C, R]) -> Stream[C, R]:
-        return cast("Stream[C, R]", await self._dispatcher.raw(self._dispatcher.request(call)))
+        return cast("Stream[C, R]", await self._raw(call))
+
+    async def fetch(self, call: Call[Any], consume: Callable[[Download], Awaitable[T]]) -> T:
+        return cast(T, await self._raw(call))
+
+    async def _raw(self, call: Call[Any]) -> RawResponse:
+        return await self._dispatcher.raw(self._dispatcher.request(call), call.endpoint)
 
     @property
     def raw_sender(self) -> Sender:
         return self
+
+
+def _given(call: Call[Any]) -> Mapping[str, Any]:
+    """The arguments that are set."""
+    arguments = call.arguments
+    return {name: value for name in arguments.__struct_fields__ if (value := getattr(arguments, name)) is not None}
+
+
+async def _no_refusal(exchange: Exchange, data: bytes, endpoint: Endpoint[Any]) -> bytes:
+    """The first bytes of a file; an error that came in its place is raised (media.md section 4, data.md section 7).
+
+    Result files of batches are JSON lines, so JSON alone is no error.
+    """
+    kind = exchange.headers.get("content-type", "")
+    if kind and "json" not in kind.lower():
+        return data
+    while len(data) <= _REFUSAL and (more := await exchange.read()):
+        data += more
+    if len(data) <= _REFUSAL and (error := faults.of_file(exchange.status, exchange.headers, data)):
+        raise error
+    if kind and endpoint.binary == "audio":
+        raise DecodeError("JSON came in the place of audio", body=codec.excerpt(data))
+    return data
 
 
 def _received(answer: object, record: CallRecord, headers: Mapping[str, str]) -> None:

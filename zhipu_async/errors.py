@@ -11,7 +11,10 @@
     │   ├── BadRequestError (ContextLengthError)  AuthenticationError  PermissionDeniedError  NotFoundError
     │   ├── ContentFilterError  AccountError  QuotaError
     │   └── RateLimitError  OverloadedError  ServerError
-    └── DecodeError                     the answer is not what its struct says
+    ├── DecodeError                     the answer is not what its struct says
+    └── TaskError                       a piece of work that the service does later; ``.task_id`` names it
+        ├── TaskFailed                  the service gave it up
+        └── TaskTimeout                 it was not done in time; it goes on and can be waited for again
 
 ``str(error)`` names what happened, what it means and what to do. No error ever holds a key, a token, a header of the
 request or its body. Every error pickles and copies: its text is the one positional argument, the rest are attributes.
@@ -279,3 +282,42 @@ class DecodeError(ZhipuError):
     def __init__(self, message: str = "", *, body: str | None = None) -> None:
         super().__init__(message)
         self.body = body
+
+
+class TaskError(ZhipuError):
+    """A task did not come to its result. ``task_id`` is its number, ``answer`` the last that was heard of it."""
+
+    def __init__(self, message: str = "", *, task_id: str | None = None, answer: Any = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.answer = answer
+
+
+class TaskFailed(TaskError):
+    """The service accepted the task and failed in it, under HTTP 200 (errors.md section 2).
+
+    ``code`` and ``reason`` are what it said of it, None and "" where it said nothing.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        task_id: str | None = None,
+        answer: Any = None,
+        code: str | None = None,
+        reason: str = "",
+    ) -> None:
+        super().__init__(message, task_id=task_id, answer=answer)
+        self.code = code
+        self.reason = reason
+
+
+class TaskTimeout(TaskError):
+    """The task was not done within ``seconds``. It was not cancelled: wait again for the same task."""
+
+    def __init__(
+        self, message: str = "", *, task_id: str | None = None, answer: Any = None, seconds: float | None = None
+    ) -> None:
+        super().__init__(message, task_id=task_id, answer=answer)
+        self.seconds = seconds

@@ -264,6 +264,85 @@ def test_types_of_the_callers_own(answer: dict[str, Any], expected: Own | None) 
         assert decode(Own, body) == expected
 
 
+# ---------------------------------------------------------------- fields that take text and more
+
+
+class Piece(msgspec.Struct, omit_defaults=True):
+    text: str | None = None
+    size: int | None = None
+
+
+class Row(msgspec.Struct, array_like=True):
+    name: str
+    size: int
+
+
+class Mixed(msgspec.Struct, omit_defaults=True):
+    """Fields that take text beside objects and lists, in any order."""
+
+    text: str | None = None
+    content: str | Piece | list[Piece] | None = None
+    free: str | dict[str, Any] | list[Any] | None = None
+    pieces: str | list[Piece] | None = None
+    either: str | Cat | Dog | None = None
+    row: str | Row | None = None
+    pair: str | tuple[int, int] | None = None
+    names: str | set[str] | None = None
+    count: int | Piece | None = None
+
+
+MIXED: list[tuple[dict[str, Any], Mixed]] = [
+    ({"content": {"text": 5}}, Mixed(content=Piece("5"))),
+    ({"content": {}}, Mixed(content=Piece())),
+    ({"content": {"text": "a", "size": "7", "more": 1}}, Mixed(content=Piece("a", 7))),
+    ({"content": [{"text": "a"}, {"text": 5}]}, Mixed(content=[Piece("a"), Piece("5")])),
+    ({"content": [{"text": "a"}, {"text": "b", "size": 1.0}]}, Mixed(content=[Piece("a"), Piece("b", 1)])),
+    ({"content": []}, Mixed(content=[])),
+    ({"content": "[]"}, Mixed(content="[]")),
+    ({"content": 5}, Mixed(content="5")),
+    ({"content": None}, Mixed()),
+    ({"text": {"a": [1, None]}}, Mixed(text='{"a":[1,null]}')),
+    ({"text": [{"type": "text", "text": "a"}, {"text": "b"}]}, Mixed(text="ab")),
+    ({"text": [1]}, Mixed(text="[1]")),
+    ({"text": 5, "free": {"a": 1}}, Mixed(text="5", free={"a": 1})),
+    ({"text": 5, "free": [{"text": "a"}]}, Mixed(text="5", free=[{"text": "a"}])),
+    ({"text": 5, "free": "x"}, Mixed(text="5", free="x")),
+    ({"pieces": [{"text": 5}]}, Mixed(pieces=[Piece("5")])),
+    ({"pieces": {"text": 5}}, Mixed(pieces='{"text":5}')),
+    ({"either": {"kind": "dog", "tricks": [1]}}, Mixed(either=Dog(["1"]))),
+    ({"either": {"kind": "cow"}, "text": 5}, Mixed(either='{"kind":"cow"}', text="5")),
+    ({"row": ["a", 1], "text": 5}, Mixed(row=Row("a", 1), text="5")),
+    ({"row": {"name": "a"}, "text": 5}, Mixed(row='{"name":"a"}', text="5")),
+    ({"pair": [1, 2], "text": 5}, Mixed(pair=(1, 2), text="5")),
+    ({"names": ["a"], "text": 5}, Mixed(names={"a"}, text="5")),
+    ({"count": {"size": "1"}}, Mixed(count=Piece(size=1))),
+    ({"count": "1"}, Mixed(count=1)),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), MIXED)
+def test_text_or_more(answer: dict[str, Any], expected: Mixed) -> None:
+    """An object becomes the struct and a list the list where a field takes them, and text only where it does not."""
+    drops: list[str] = []
+    assert decode(Mixed, json.dumps(answer).encode(), drops) == expected
+    assert drops == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "dropped"),
+    [
+        ({"content": [{"text": "a"}, "b"]}, Mixed(content=[Piece("a")]), ["[1]"]),
+        ({"content": {"text": "a", "size": "much"}}, Mixed(content=Piece("a")), ["Piece.size"]),
+        ({"count": ["x"]}, Mixed(), ["Mixed.count"]),
+    ],
+)
+def test_what_does_not_fit_inside(answer: dict[str, Any], expected: Mixed, dropped: list[str]) -> None:
+    """A part that does not fit is left out of the list or struct, which does not become text for it."""
+    drops: list[str] = []
+    assert decode(Mixed, json.dumps(answer).encode(), drops) == expected
+    assert drops == dropped
+
+
 def test_drops_are_named_at_any_depth() -> None:
     """What was left out is named by its struct and field, its key or its place."""
     answer = {"fullName": 5, "scores": {"a": "x"}, "pet": {"kind": "dog", "tricks": "none"}, "level": "high"}

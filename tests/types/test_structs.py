@@ -7,6 +7,7 @@ import importlib
 import pickle
 import pkgutil
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -16,7 +17,7 @@ from msgspec import inspect
 
 from zhipu_async import types
 from zhipu_async.telemetry import Timing
-from zhipu_async.types.base import OPTIONS, Request, Response
+from zhipu_async.types.base import OPTIONS, Request, Response, Transfer
 
 MODULES = [
     importlib.import_module(f"{types.__name__}.{module.name}") for module in pkgutil.iter_modules(types.__path__)
@@ -51,6 +52,7 @@ def reached(kinds: list[type[Any]]) -> list[type[msgspec.Struct]]:
     return found
 
 
+NEED_AN_ID = {"Model", "AsyncTask", "ChatTask", "ImageTask", "VideoTask"}
 DECODED = reached([*RESPONSES, *(kind for kind in STRUCTS if kind.__name__.endswith("Chunk"))])
 
 
@@ -73,7 +75,7 @@ def value_of(annotation: Any, full: bool) -> Any:
         return {"key": "value"}
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return made(annotation, full)
-    return {str: "文", int: 7, float: 0.5, bool: True}.get(annotation, "any")
+    return {str: "文", int: 7, float: 0.5, bool: True, bytes: b"\x00\xff"}.get(annotation, "any")
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["least", "full"])
@@ -103,27 +105,34 @@ def test_all_structs_are_looked_at() -> None:
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.__name__)
 def test_requests(kind: type[Request]) -> None:
-    """Requests take keywords only, refuse unknown names, cannot be changed, and have the call options."""
+    """Requests take keywords, refuse unknown names, cannot be changed, and have the call options.
+
+    Only what must be given may be given by position: the id of a file and the like.
+    """
     config = kind.__struct_config__
     assert config.frozen
     assert config.omit_defaults
-    with pytest.raises(TypeError, match="positional"):
-        kind("glm-4.6")  # type: ignore[arg-type, call-arg]
+    positional = [
+        name for name, parameter in signature(kind).parameters.items() if parameter.kind is not parameter.KEYWORD_ONLY
+    ]
+    required = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    assert positional[: len(required)] == required[: len(positional)]
     with pytest.raises(TypeError, match="tempreature"):
         kind(tempreature=0.5)  # type: ignore[call-arg]
     with pytest.raises(AttributeError):
         made(kind, full=True).extra_body = {}
-    assert set(OPTIONS) <= set(kind.__struct_fields__)
+    assert set(OPTIONS) - {"progress"} <= set(kind.__struct_fields__)
+    assert ("progress" in kind.__struct_fields__) == issubclass(kind, Transfer)
     optional = [field for field in msgspec.structs.fields(kind) if not field.required]
     assert all(field.default is None for field in optional)
 
 
 @pytest.mark.parametrize("kind", DECODED, ids=lambda kind: kind.__name__)
 def test_answers(kind: type[msgspec.Struct]) -> None:
-    """Structs of answers can be changed, and all their fields have defaults, but for the id of a listed model."""
+    """Structs of answers can be changed, and all fields have defaults, but for ids without which they are none."""
     assert not kind.__struct_config__.frozen
     required = [field.name for field in msgspec.structs.fields(kind) if field.required]
-    assert required == (["id"] if kind.__name__ == "Model" else [])
+    assert required == (["id"] if kind.__name__ in NEED_AN_ID else [])
     value = made(kind, full=True)
     for name in kind.__struct_fields__:
         setattr(value, name, getattr(value, name))
@@ -163,7 +172,7 @@ def test_timing_is_beside_the_fields(kind: type[Response]) -> None:
         assert msgspec.json.encode(value) == msgspec.json.encode(plain)
         assert repr(value) == repr(plain)
     assert plain.timing is None
-    assert msgspec.json.decode(b'{"timing": 5, "response_headers": {}}', type=kind).timing is None
+    assert msgspec.json.decode(b'{"id": "1", "timing": 5, "response_headers": {}}', type=kind).timing is None
 
 
 @pytest.mark.parametrize("kind", RESPONSES, ids=lambda kind: kind.__name__)

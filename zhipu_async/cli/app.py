@@ -15,11 +15,14 @@ from rich.table import Table
 
 from ..client import AsyncZhipuAI
 from ..errors import ConfigError, ZhipuError
+from ..models import Kind
 from ..simulator import Simulator
 from ..telemetry import Event
 from ..types.models import ModelList
 from ..version import VERSION
 from . import demo as demonstration
+from . import endpoints as endpoint_list
+from . import known_models
 from .conversation import Conversation, as_json, interact, question_of
 from .terminal import Display, complain, console, say, tolerate_odd_encodings
 
@@ -120,7 +123,15 @@ async def _ask_once(
 
 
 @app.command()
-def models(json_wanted: AsJSON = False, base_url: BaseURL = None, timeout: Seconds = None) -> None:
+def models(
+    known: Annotated[
+        bool, typer.Option("--known", help="What is documented of each model, without asking; ? marks a weak source.")
+    ] = False,
+    kind: Annotated[Kind | None, typer.Option(help="With --known: only models of this kind.")] = None,
+    json_wanted: AsJSON = False,
+    base_url: BaseURL = None,
+    timeout: Seconds = None,
+) -> None:
     """List the models of the platform. A model that is missing here may be usable all the same."""
 
     async def fetch() -> ModelList:
@@ -128,6 +139,11 @@ def models(json_wanted: AsJSON = False, base_url: BaseURL = None, timeout: Secon
             return await client.models.list()
 
     with _exit_codes():
+        if known:
+            known_models.show(kind, as_json=json_wanted)
+            return
+        if kind is not None:
+            raise ConfigError("--kind goes with --known: the platform does not say of which kind a model is")
         found = asyncio.run(fetch())
         if json_wanted:
             typer.echo(msgspec.json.encode(found).decode())
@@ -136,6 +152,16 @@ def models(json_wanted: AsJSON = False, base_url: BaseURL = None, timeout: Secon
         for model in found.data:
             table.add_row(model.id, model.owned_by or "")
         console().print(table)
+
+
+@app.command()
+def endpoints(
+    holds: Annotated[str | None, typer.Argument(help="Only those with this text in their path or name.")] = None,
+    json_wanted: Annotated[bool, typer.Option("--json", help="Print one JSON list and nothing else.")] = False,
+) -> None:
+    """List every call of the client: verb, path, method and types. Needs no key and asks nobody."""
+    with _exit_codes():
+        endpoint_list.show(holds, as_json=json_wanted)
 
 
 @app.command()

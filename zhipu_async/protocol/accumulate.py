@@ -11,7 +11,7 @@ from ..types.tools import FunctionCall, ToolCall, ToolCallDelta
 from . import tolerant
 
 
-class _Text:
+class Text:
     """Pieces of text; None until the first piece, even an empty one, has come."""
 
     __slots__ = ("_pieces", "seen")
@@ -53,7 +53,7 @@ class _GrowingCall:
         self.name: str | None = None
         self.type: str | None = None
         self.mcp: dict[str, Any] | None = None
-        self.arguments = _Text()
+        self.arguments = Text()
 
     @property
     def named(self) -> bool:
@@ -141,12 +141,12 @@ class _GrowingChoice:
     def __init__(self, index: int) -> None:
         self.index = index
         self.role: str | None = None
-        self.content = _Text()
-        self.reasoning_content = _Text()
-        self.reasoning = _Text()
+        self.content = Text()
+        self.reasoning_content = Text()
+        self.reasoning = Text()
         self.tools: ToolCallAccumulator | None = None
         self.audio: Audio | None = None
-        self.audio_data = _Text()
+        self.audio_data = Text()
         self.finish_reason: str | None = None
 
     def add(self, choice: ChunkChoice) -> None:

@@ -41,6 +41,10 @@ class StreamKind(Generic[C, R]):
     """Whether a chunk holds a non-empty delta: what a caller waits for, and what must not come twice."""
     is_final: Callable[[C], bool]
     """Whether a chunk holds a finish reason."""
+    fault: Callable[[C], tuple[str | None, str] | None] | None = None
+    """Code and message of a chunk that says the call failed, in a form of this endpoint's own."""
+    one_id: bool = True
+    """Whether all chunks of an answer are known to carry one id; then content under a second one is another answer."""
 
 
 def says_something(chunk: ChatCompletionChunk) -> bool:
@@ -74,6 +78,7 @@ class ChunkReader(Generic[C, R]):
         self._headers = headers or {}
         self._payloads = PayloadReader(limit)
         self._decode: Callable[[bytes], C] = decoder(cast(Any, kind.chunk)).decode
+        self._fault = kind.fault
         self._accumulator = kind.accumulator()
         self._id: str | None = None
         self._id_of_content: str | None = None
@@ -148,8 +153,10 @@ class ChunkReader(Generic[C, R]):
             chunk = self._decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             chunk = self._mended(payload)
-        if not getattr(chunk, "choices", True):
+        if not getattr(chunk, "choices", None) and faults.looks_like_fault(payload):
             self._check_for_fault(payload)
+        if self._fault is not None and (told := self._fault(chunk)):
+            raise faults.make(200, *told, members=_members(payload), headers=self._headers, body=excerpt(payload))
         identity = getattr(chunk, "id", None)
         if identity != self._id_of_content or not self.started:
             self._identify(chunk, identity)
@@ -162,18 +169,14 @@ class ChunkReader(Generic[C, R]):
         if self._kind.says_something(chunk):
             self.started = self.spoke = True
             if identity:
-                if self._id_of_content and identity != self._id_of_content:
+                if self._kind.one_id and self._id_of_content and identity != self._id_of_content:
                     raise StreamRestarted(f"a second answer, {identity}, began inside {self._id_of_content}")
                 self._id_of_content = identity
         elif not self.started and self._kind.is_final(chunk):
             self.started = True
 
     def _check_for_fault(self, payload: bytes) -> None:
-        try:
-            members = tolerant.loads(payload)
-        except (ValueError, RecursionError):
-            return
-        if tolerant.is_object(members) and (error := faults.of_frame(members, self._headers, payload)):
+        if error := faults.of_frame(_members(payload), self._headers, payload):
             raise error
 
     def _mended(self, payload: bytes) -> C:
@@ -216,3 +219,12 @@ class ChunkReader(Generic[C, R]):
             if tolerant.is_object(members) and stream and members.get("id") == stream:
                 return members
         raise StreamCorrupted(f"a frame of the stream is no JSON: {cause}", raw=excerpt(payload)) from cause
+
+
+def _members(payload: bytes) -> dict[str, Any]:
+    """The members of a frame; {} when it is no JSON object."""
+    try:
+        members = tolerant.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return members if tolerant.is_object(members) else {}

@@ -6,17 +6,20 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar, cast
-from urllib.parse import quote, urlencode
+from string import punctuation
+from typing import Any, TypeVar, cast, get_args
+from urllib.parse import quote, urldefrag, urlencode, urlsplit
 
 import msgspec
 
 from ..config import Timeouts
 from ..errors import BODY_KEPT, ConfigError, DecodeError
 from ..telemetry import logger
-from ..types.base import OPTIONS, Request
+from ..types.base import OPTIONS, Request, Transfer
+from ..types.uploads import FileUpload
 from . import tolerant
 from .endpoint import Call, HTTPRequest
+from .form import Form, form
 
 T = TypeVar("T")
 
@@ -34,6 +37,8 @@ _encoder = msgspec.json.Encoder(enc_hook=_plain)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OWN_HEADERS = ("authorization", "content-length", "transfer-encoding", "host", "connection")
+_FILE_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
+"""Of calls that fetch files: most are compressed as they are, and their length is to be known."""
 _PATH_FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -45,20 +50,41 @@ def encode(
     query: Mapping[str, str],
     timeout: float | Timeouts | None,
     default: Timeouts,
+    root_url: str = "",
+    boundary: str = "",
 ) -> HTTPRequest:
     """The request that ``call`` becomes; ``headers``, ``query`` and ``timeout`` are the client's.
 
-    ConfigError for what cannot be sent: a lone surrogate, NaN or infinity, an unfit header or path field.
+    ``root_url`` is what paths that begin with ``/api/`` are below, ``boundary`` a random text for forms. ConfigError
+    for what cannot be sent: a lone surrogate, NaN or infinity, an unfit header or path field, a file that is none.
     """
     endpoint, arguments = call.endpoint, call.arguments
-    path, in_path = _path(endpoint.path, arguments)
+    if endpoint.path == "{url}":
+        return _foreign(call, {name: headers[name] for name in headers if name == "User-Agent"}, timeout, default)
+    path, elsewhere = _path(endpoint.path, arguments)
+    if path.startswith("/api/"):
+        base_url, path = root_url, path.removeprefix("/api")
+    if endpoint.binary and not call.stream:
+        headers = merge_headers(headers, _FILE_HEADERS)
+    if arguments.header_fields:
+        in_headers = {
+            header: str(value)
+            for name, header in arguments.header_fields.items()
+            if (value := getattr(arguments, name)) is not None
+        }
+        headers = merge_headers(headers, check_headers(in_headers))
+        elsewhere += tuple(arguments.header_fields)
     timeout_option = getattr(arguments, "timeout", None) if "timeout" in _options(type(arguments)) else None
     parameters: dict[str, Any] = {**query, **(arguments.extra_query or {})}
-    body: bytes | None = None
+    body: bytes | Form | None = None
     if endpoint.method in ("GET", "DELETE"):
-        parameters = {**_fields(arguments, in_path), **parameters}
+        parameters = {**_fields(arguments, elsewhere), **parameters}
+    elif endpoint.form:
+        fields = {**_fields(arguments, elsewhere), **(arguments.extra_body or {})}
+        body = form(fields, _file_fields(type(arguments)), boundary)
+        headers = {**headers, "Content-Type": body.content_type}
     else:
-        body = _body(arguments, in_path)
+        body = _body(arguments, elsewhere)
     if arguments.extra_headers:
         headers = merge_headers(headers, check_headers(arguments.extra_headers))
     return HTTPRequest(
@@ -73,6 +99,32 @@ def encode(
         model=call.model,
         stream=call.stream,
         creates=endpoint.creates,
+        progress=getattr(arguments, "progress", None) if endpoint.form else None,
+    )
+
+
+def _foreign(
+    call: Call[Any], headers: Mapping[str, str], timeout: float | Timeouts | None, default: Timeouts
+) -> HTTPRequest:
+    """The request for a file of another host: it gets neither the key nor anything of the client's settings."""
+    endpoint, arguments = call.endpoint, call.arguments
+    url = str(getattr(arguments, "url", ""))
+    try:
+        parts = urlsplit(url)
+        fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        fit = False
+    if not fit or not url.isprintable():
+        raise ConfigError("only http and https URLs, without user name and password, can be fetched")
+    headers = merge_headers({**headers, **_FILE_HEADERS}, check_headers(arguments.extra_headers or {}))
+    given = timeout if arguments.timeout is None else arguments.timeout
+    return HTTPRequest(
+        endpoint=endpoint.name,
+        method=endpoint.method,
+        url=join(quote(urldefrag(url).url, safe=punctuation), "", arguments.extra_query),
+        headers=headers,
+        timeouts=Timeouts.of(given, stream=True, default=default),
+        authorized=False,
     )
 
 
@@ -162,8 +214,7 @@ def excerpt(body: bytes) -> str:
 @cache
 def _options(kind: type[Request]) -> tuple[str, ...]:
     """The call options of a request type; where an endpoint has a body field of such a name, the body wins."""
-    base = msgspec.structs.fields(Request)
-    types = {field.name: field.type for field in base}
+    types = {field.name: field.type for field in msgspec.structs.fields(Transfer)}
     return tuple(
         field.name
         for field in msgspec.structs.fields(kind)
@@ -177,7 +228,13 @@ def _required(kind: type[Request]) -> tuple[str, ...]:
     return tuple(field.name for field in msgspec.structs.fields(kind) if field.required)
 
 
-def _body(arguments: Request, in_path: tuple[str, ...]) -> bytes:
+@cache
+def _file_fields(kind: type[Request]) -> frozenset[str]:
+    """The fields of a form that take files, by their encoded names."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind) if FileUpload in get_args(field.type))
+
+
+def _body(arguments: Request, in_path: tuple[str, ...]) -> bytes | None:
     kind = type(arguments)
     as_it_stands = all(getattr(arguments, name) is None for name in _options(kind)) and all(
         getattr(arguments, name) is not None for name in _required(kind)
@@ -186,6 +243,8 @@ def _body(arguments: Request, in_path: tuple[str, ...]) -> bytes:
         return encode_json(arguments)
     fields = _fields(arguments, in_path)
     fields.update(arguments.extra_body or {})
+    if not fields and in_path:
+        return None  # nothing but the path, as in a cancel
     return encode_json(fields)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from ..config import Timeouts
-from ..types.base import Request
+from ..types.base import Progress, Request
+from .form import Form
 
 T = TypeVar("T")
-C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +19,31 @@ class Endpoint(Generic[T]):
 
     method: str
     path: str
-    """Below the base URL, with ``{field}`` for what the path takes from the arguments."""
+    """Below the base URL, or below the platform's root when it begins with ``/api/``; with ``{field}`` for what the
+    path takes from the arguments. ``{url}`` alone stands for a file of any host, which is asked without the key."""
     response: type[T]
     """What a whole answer is decoded into."""
     creates: bool = False
     """True for calls that create something: never repeated unless they provably did not arrive (errors.md 5)."""
     chunk: type[Any] | None = None
     """What one event of a stream is decoded into."""
+    form: bool = False
+    """Whether the arguments travel as multipart/form-data."""
+    binary: Literal["audio", "file"] | None = None
+    """Where a whole answer is a file rather than JSON: what it holds. JSON in the place of audio is an error."""
+    failed: Literal["raise", "report"] | None = None
+    """For answers that say how a piece of work stands: whether a failed one is raised as TaskFailed, or reported in the
+    struct, where a member ``error`` is then no error of the call (async_tasks.md section 2)."""
 
     @property
     def name(self) -> str:
         """``POST /chat/completions``: how events and errors call it."""
         return f"{self.method} {self.path}"
+
+    @property
+    def enveloped(self) -> bool:
+        """Whether answers are ``{"code": 200, "data": ...}`` and another code is an error (data.md section 10)."""
+        return self.path.startswith(("/api/llm-application/", "/api/zrag/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +72,19 @@ class HTTPRequest:
     method: str
     url: str
     """Absolute and percent-encoded, query included."""
-    body: bytes | None = None
+    body: bytes | Form | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Checked headers, without Authorization: it is made anew for each attempt."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     model: str | None = None
     stream: bool = False
     creates: bool = False
+    authorized: bool = True
+    """False for files of other hosts, which must not see the key."""
+    progress: Progress | None = None
+    """Told of the bytes of an upload as they leave."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the body can be sent again from its beginning."""
+        return not isinstance(self.body, Form) or self.body.rewindable

@@ -13,6 +13,7 @@ from .. import errors
 from ..errors import APIError
 from . import tolerant
 from .codec import excerpt
+from .endpoint import Endpoint
 
 
 class Retry(Enum):
@@ -174,19 +175,54 @@ def fault_of(status: int, code: str | None) -> Fault:
     return Fault(errors.BadRequestError if status >= 400 else errors.ServerError, Retry.NO, "")
 
 
-def of_response(status: int, headers: Mapping[str, str], body: bytes) -> APIError | None:
-    """The error that a whole answer is, or None. ``headers`` have names in lower case."""
+def of_response(
+    status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint[Any] | None = None
+) -> APIError | None:
+    """The error that a whole answer is, or None. ``headers`` have names in lower case.
+
+    ``endpoint`` is where it came from, for what is an error on some endpoints only (section 2).
+    """
     if status < 300 and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
         return None
     members = _object(body)
     if members is None and status < 300:
         return None
     found = _envelope(status, members) if members is not None else None
+    if status < 300 and endpoint is not None and members is not None:
+        of_task = isinstance(members.get("task_status") or members.get("status"), str)
+        refused = members.get("success") is False and not members.get("code")
+        if (endpoint.failed == "report" and of_task) or (endpoint.failed and refused):
+            return None  # what failed is the work, not the call
+        if found is None and endpoint.enveloped:
+            found = _enveloped(members)
     if found is None:
         if status < 300:
             return None
         found = None, _plain(body)
     return make(status, *found, members=members or {}, headers=headers, body=excerpt(body))
+
+
+def of_file(status: int, headers: Mapping[str, str], body: bytes) -> APIError | None:
+    """The error that came in the place of a file, or None. A line of a batch's results may look like one."""
+    members = _object(body)
+    return None if members is None or "custom_id" in members else of_response(status, headers, body)
+
+
+def of_outcome(answer: object) -> errors.TaskFailed | None:
+    """The error that an answer of an :class:`~zhipu_async.types.base.Outcome` is, when its work failed."""
+    outcome: Any = answer
+    if outcome.state != "failed":
+        return None
+    code, reason = outcome.failure
+    identity = getattr(outcome, "task_id", None) or getattr(outcome, "id", None)
+    text = f"the service failed in {identity or 'it'}: {reason or 'it gives no reason'}"
+    return errors.TaskFailed(
+        f"{text} [code {code}]" if code else text,
+        task_id=identity,
+        answer=answer,
+        code=code,
+        reason=reason,
+    )
 
 
 def of_frame(members: Mapping[str, Any], headers: Mapping[str, str], payload: bytes = b"") -> APIError | None:
@@ -306,6 +342,12 @@ def _envelope(status: int, members: Mapping[str, Any]) -> tuple[str | None, str]
     if status >= 400 and "code" in members:
         return _code(members["code"]), _text(members.get("message")) or flat
     return None
+
+
+def _enveloped(members: Mapping[str, Any]) -> tuple[str | None, str] | None:
+    """Code and message of ``{"code": 200, "data": ...}`` where the code is another (data.md section 10)."""
+    code = _code(members.get("code"))
+    return None if code in (None, "200", "0") else (code, _text(members.get("message")) or _text(members.get("msg")))
 
 
 def _gateway(code: str | None, message: str) -> Fault:

@@ -104,7 +104,7 @@ def _union(value: Any, info: inspect.UnionType, drops: list[str]) -> Any:
         return None
     if any(_exact(value, kind) for kind in info.types):
         return value
-    for kind in info.types:
+    for kind in sorted(info.types, key=lambda kind: not _shaped_like(value, kind)):
         attempt: list[str] = []
         try:
             fitted = _fit(value, kind, attempt)
@@ -138,6 +138,17 @@ def _list(value: Any, item: inspect.Type, drops: list[str]) -> list[Any]:
             if element is not None:
                 drops.append(f"[{index}]")
     return fitted
+
+
+_OBJECTS = (inspect.DictType, inspect.TypedDictType, inspect.DataclassType)
+_LISTS = (inspect.CollectionType, inspect.TupleType, inspect.NamedTupleType)
+
+
+def _shaped_like(value: Any, info: inspect.Type) -> bool:
+    """Whether ``info`` has the shape of ``value``, object or list; such kinds come before text, which takes both."""
+    if isinstance(info, inspect.StructType):
+        return is_list(value) if info.array_like else is_object(value)
+    return isinstance(info, _OBJECTS) if is_object(value) else is_list(value) and isinstance(info, _LISTS)
 
 
 def _takes_none(info: inspect.Type) -> bool:

@@ -3,14 +3,17 @@
 from zhipu_async.simulator.application import SERVICE, Service, application
 from zhipu_async.simulator.authentication import DEFAULT_KEY
 from zhipu_async.simulator.codes import BUSINESS_CODES
+from zhipu_async.simulator.forms import Upload
 from zhipu_async.simulator.replies import (
     DONE,
     Answer,
     Delivery,
+    Download,
     ErrorFrame,
     Frames,
     HangUp,
     Json,
+    Later,
     Raw,
     Refusal,
     Reply,
@@ -32,10 +35,12 @@ __all__ = [
     "Case",
     "Connections",
     "Delivery",
+    "Download",
     "ErrorFrame",
     "Frames",
     "HangUp",
     "Json",
+    "Later",
     "OverloadPhase",
     "Pace",
     "Raw",
@@ -46,6 +51,7 @@ __all__ = [
     "Service",
     "Simulator",
     "ToolCall",
+    "Upload",
     "application",
     "not_found",
     "page",

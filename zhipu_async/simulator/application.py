@@ -12,31 +12,40 @@ import msgspec.json
 from aiohttp import web
 
 from zhipu_async.simulator import authentication
-from zhipu_async.simulator.endpoints import Endpoint, Routes, endpoints
-from zhipu_async.simulator.rendering import Stamps, render
+from zhipu_async.simulator.endpoints import endpoints
+from zhipu_async.simulator.forms import Malformed, TooLarge, discard, read_form
+from zhipu_async.simulator.realtime import Talk, converse
+from zhipu_async.simulator.rendering import render
 from zhipu_async.simulator.replies import (
     Answer,
     Delivery,
     Frames,
     HangUp,
+    Later,
+    Refusal,
     Reply,
     not_found,
     page,
     version_not_found,
 )
+from zhipu_async.simulator.routes import Endpoint, Routes
 from zhipu_async.simulator.scenario import Scenario
 from zhipu_async.simulator.script import Admission, Script
 from zhipu_async.simulator.seen import Connections, SeenRequest
+from zhipu_async.simulator.stage import Stage
 from zhipu_async.simulator.text import words
-from zhipu_async.simulator.wire import CLOSED, Written, hang_up, write
+from zhipu_async.simulator.wire import CLOSED, hang_up, write
 
 BODY_LIMIT: Final = 128 * 1024 * 1024
-"""Bytes that the body of a request may have."""
+"""Bytes that the body of a request may have, files of a form excepted."""
+UPLOAD_LIMIT: Final = 1024 * 1024 * 1024
+"""Bytes that the files of a form may have."""
 KEEP_ALIVE: Final = 6.0
 """Seconds after which the service closes an idle connection (contract page README.md, section 3)."""
 _AT_ONCE: Final = Delivery()
 _BLOCK_BY_BLOCK: Final = Delivery(pause=0.0)
 _DOUBLED_VERSION: Final = re.compile(r"/v4/v\d")
+_NO_FORM: Final = "Incorrect API call parameters: the body is no multipart/form-data"
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -57,6 +66,8 @@ class Service:
     """Set whenever a request or a connection begins or ends."""
     stopping: bool
     """Whether it is the simulator that closes the connections now."""
+    scheme: str
+    """How clients come: `http` or `https`. Addresses that answers point at begin with it."""
 
     def __init__(
         self,
@@ -73,11 +84,13 @@ class Service:
         self.peak_in_flight = 0
         self.changed = asyncio.Event()
         self.stopping = False
+        self.scheme = "http"
         self._scenario = scenario or Scenario()
         self._script = Script(self._scenario)
         self._admission = Admission(self._scenario)
-        self._stamps = Stamps(clock, self._scenario.seed)
-        self._routes = Routes(endpoints(self._scenario))
+        self._stage = Stage(self._scenario, clock)
+        self._stamps = self._stage.stamps
+        self._routes = Routes(endpoints(self._stage))
         self._keep_alive = f"timeout={keep_alive:g}"
         self._record = record
         self._clock = clock
@@ -93,6 +106,7 @@ class Service:
             query=request.query,
             headers=request.headers,
             received_at=loop.time(),
+            scheme=self.scheme,
         )
         self.served += 1
         self.in_flight += 1
@@ -109,18 +123,29 @@ class Service:
             seen.closed_by_peer = not self.stopping
             raise
         finally:
+            if seen.uploads and not self._record:
+                discard(seen.uploads)
             self.in_flight -= 1
             seen.ended_at = loop.time()
             self.changed.set()
 
-    async def _answer(self, seen: SeenRequest, request: web.BaseRequest) -> Written:
+    async def close(self) -> None:
+        """End what goes on beside the requests, and forget files and what was made of them."""
+        await self._stage.close()
+
+    async def _answer(self, seen: SeenRequest, request: web.BaseRequest) -> web.StreamResponse:
         if early := self._script.hangs_up_before_reading():
-            return await hang_up(request, reset=early.reset)
+            return await hang_up(request, reset=early.reset, after_bytes=early.after_bytes)
         try:
-            seen.raw = await request.read()
-        except web.HTTPRequestEntityTooLarge:
+            if seen.headers.get("Content-Type", "")[:10].lower() == "multipart/":
+                await self._read_form(seen, request)
+            else:
+                seen.raw = await request.read()
+                seen.body = _parsed(seen.raw)
+        except (web.HTTPRequestEntityTooLarge, TooLarge):
             return await self._write(page(413), seen, request)
-        seen.body = _parsed(seen.raw)
+        except Malformed:
+            return await self._write(Refusal("1210", message=_NO_FORM), seen, request)
         endpoint, seen.fields = self._routes.find(seen.method, seen.path)
         if endpoint is None:
             return await self._write(self._script.take(seen) or _unknown(seen.path), seen, request)
@@ -135,15 +160,29 @@ class Service:
         finally:
             self._admission.leave(seen.model)
 
+    async def _read_form(self, seen: SeenRequest, request: web.BaseRequest) -> None:
+        seen.form, seen.uploads = await read_form(
+            request,
+            self._stage.folder,
+            limit=UPLOAD_LIMIT,
+            text_limit=BODY_LIMIT,
+            pause=self._scenario.pace.per_upload_block,
+        )
+
     def _fault(self, seen: SeenRequest, endpoint: Endpoint) -> Answer | None:
         authorization = seen.headers.get("Authorization")
-        if refusal := authentication.check(authorization, self._scenario.api_keys, self._clock):
+        refusal = authentication.check(authorization, self._scenario.api_keys, self._clock)
+        if refusal and not endpoint.keyless:
             return refusal
         return endpoint.check(seen) if endpoint.check else None
 
-    async def _write(self, answer: Answer, seen: SeenRequest, request: web.BaseRequest) -> Written:
+    async def _write(self, answer: Answer, seen: SeenRequest, request: web.BaseRequest) -> web.StreamResponse:
         if isinstance(answer, HangUp):
             return await hang_up(request, reset=answer.reset)
+        if isinstance(answer, Talk):
+            return await converse(answer, seen, request, self._stage, self.changed.set)
+        if isinstance(answer, Later):
+            answer = await answer.make()
         body = render(answer, seen, self._stamps)
         seen.status = body.status
         return await write(body, answer.delivery or self._paced(answer, seen), request, self._keep_alive)
@@ -179,4 +218,9 @@ def application(scenario: Scenario | None = None) -> web.Application:
     app = web.Application(client_max_size=BODY_LIMIT)
     app[SERVICE] = service
     app.router.add_route("*", "/{path:.*}", service.handle)
+
+    async def close(_: web.Application) -> None:
+        await service.close()
+
+    app.on_cleanup.append(close)
     return app

@@ -1,63 +1,25 @@
-"""The route table: which requests the service answers, one row each (contract page README.md, section 4)."""
+"""The route table: which requests the service answers (contract page README.md, section 4).
+
+Each module of endpoints offers its rows, each an `Endpoint` of routes.py, as `endpoints(stage)`; here they are joined.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
-
+from zhipu_async.simulator import batches, parser, realtime, storage, tasks
 from zhipu_async.simulator.chat import Chat, models
-from zhipu_async.simulator.replies import Answer
-from zhipu_async.simulator.scenario import Scenario
-from zhipu_async.simulator.seen import SeenRequest
-
-MODEL_ROOTS: Final = ("/api/paas/v4", "/api/coding/paas/v4")
-"""Where the endpoints of models live: the general one and the coding plan's."""
+from zhipu_async.simulator.routes import Endpoint, Routes
+from zhipu_async.simulator.stage import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A row: a method and a path below each root, with `{name}` for its variable parts; a check, and an answer.
-
-    `check` says what is wrong with a request, or None; `respond` answers one that is right.
-    """
-
-    method: str
-    path: str
-    respond: Callable[[SeenRequest], Answer]
-    check: Callable[[SeenRequest], Answer | None] | None = None
-    roots: tuple[str, ...] = MODEL_ROOTS
-
-
-def endpoints(scenario: Scenario) -> tuple[Endpoint, ...]:
+def endpoints(stage: Stage) -> tuple[Endpoint, ...]:
     """The table."""
-    chat = Chat(scenario)
-    return (
+    chat = Chat(stage.scenario)
+    rows = (
         Endpoint("POST", "/chat/completions", chat.respond, chat.check),
         Endpoint("GET", "/models", models),
+        *tasks.endpoints(stage.tasks, chat, stage.stamps),
+        *storage.endpoints(stage.files, stage.public),
+        *parser.endpoints(parser.Parser(stage)),
     )
-
-
-class Routes:
-    """Finds the endpoint of a request."""
-
-    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        self._fixed: dict[tuple[str, str], Endpoint] = {}
-        self._variable: list[tuple[str, re.Pattern[str], Endpoint]] = []
-        for endpoint in endpoints:
-            for root in endpoint.roots:
-                if "{" in endpoint.path:
-                    pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(root + endpoint.path))
-                    self._variable.append((endpoint.method, re.compile(pattern), endpoint))
-                else:
-                    self._fixed[endpoint.method, root + endpoint.path] = endpoint
-
-    def find(self, method: str, path: str) -> tuple[Endpoint | None, Mapping[str, str]]:
-        """The endpoint of a request and the variable parts of its path; None where there is none."""
-        if endpoint := self._fixed.get((method, path)):
-            return endpoint, {}
-        for known, pattern, endpoint in self._variable:
-            if known == method and (match := pattern.fullmatch(path)):
-                return endpoint, match.groupdict()
-        return None, {}
+    # Lines of a batch may ask whatever stands above.
+    return (*rows, *realtime.endpoints(), *batches.endpoints(batches.Batches(stage, Routes(rows))))

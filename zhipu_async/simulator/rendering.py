@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from zhipu_async.simulator.replies import (
     JSON_TYPE,
     STREAM_TYPE,
     Answer,
+    Download,
     ErrorFrame,
     Frames,
     Json,
@@ -41,6 +43,9 @@ class Body:
     headers: Mapping[str, str]
     blocks: Sequence[bytes]
     stream: bool = False
+    file: Path | None = None
+    """A file that is the body in the place of blocks."""
+    file_size: int = 0
 
 
 class Stamp(NamedTuple):
@@ -97,6 +102,10 @@ def render(answer: Answer, request: SeenRequest, stamps: Stamps) -> Body:
             return _body(answer, answer.status, JSON_TYPE, [encode(answer.body)])
         case Raw():
             return _body(answer, answer.status, answer.content_type, [answer.body])
+        case Download():
+            path = Path(answer.path)
+            body = _body(answer, answer.status, answer.content_type, ())
+            return replace(body, file=path, file_size=path.stat().st_size)
         case _:
             raise TypeError(f"{type(answer).__name__} is not an answer that has a body")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any, Final, Literal
 
 from zhipu_async.simulator.codes import BUSINESS_CODES
@@ -26,7 +27,7 @@ class Delivery:
     body_after: float = 0.0
     """Seconds between the head and the first byte of the body."""
     pause: float | None = None
-    """Seconds between two writes, which are the events of a stream unless `cuts_at` says otherwise."""
+    """Seconds between two writes: events of a stream, or 256 KB of a `Download`, unless `cuts_at` says otherwise."""
     cuts_at: Sequence[int] = ()
     """Where the body is cut into writes (each its own HTTP chunk): events are glued and torn by it."""
     stops_at: int | None = None
@@ -38,7 +39,7 @@ class Delivery:
     lingers: float = 0.0
     """Seconds between the last byte of the body and the end of the answer (the last HTTP chunk of a stream)."""
     gzip: bool = False
-    """Send the body compressed."""
+    """Send the body compressed, unless the request says `Accept-Encoding: identity`."""
 
     @property
     def in_one_write(self) -> bool:
@@ -170,6 +171,22 @@ class Raw(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class Download(Answer):
+    """A file on the disk, sent block by block with its Content-Length: it is never in memory as a whole."""
+
+    path: str | PathLike[str]
+    status: int = 200
+    content_type: str | None = field(default="application/octet-stream", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Later(Answer):
+    """An answer that takes time to make. What it is made to be says how it travels, not this."""
+
+    make: Callable[[], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp(Answer):
     """No answer: the connection is closed, or reset, after the request was read or before its body is.
 
@@ -178,6 +195,8 @@ class HangUp(Answer):
 
     reset: bool = False
     before_reading: bool = False
+    after_bytes: int = field(default=0, kw_only=True)
+    """With `before_reading`: bytes of the body that are read nevertheless, so that an upload breaks off half-way."""
 
 
 def not_found() -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any, Literal
 
 from zhipu_async.simulator.authentication import DEFAULT_KEY
 from zhipu_async.simulator.replies import Answer
@@ -17,6 +18,8 @@ class Pace:
 
     first_token: float = 0.0
     per_chunk: float = 0.0
+    per_upload_block: float = 0.0
+    """How slowly the service reads files: a rest after each 64 KB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,14 @@ class Scenario:
     overload: Sequence[OverloadPhase] = ()
     pace: Pace = field(default_factory=Pace)
     """For answers that have no delivery of their own."""
+    task_seconds: float | Callable[[SeenRequest], float] = 0.05
+    """Seconds from the creation of a task (or parser task) to its end; or a function of the creating request."""
+    task_failure: Mapping[str, Any] | Callable[[SeenRequest], Mapping[str, Any] | None] | None = None
+    """Tasks end as `FAIL` with these fields, like `error`, or with none; or a function, where None means success."""
+    batch_seconds: float = 0.2
+    """Seconds from the creation of a batch to its end."""
+    batch_end: Literal["completed", "failed", "expired"] = "completed"
+    """How batches end whose lines are in order; of one that expires, half of the lines are done."""
     seed: int = 0
     """Of the random choices: overload and ids."""
     unsafe_prompt: str = "[unsafe prompt]"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from zhipu_async.simulator.forms import Fields, Upload
 from zhipu_async.simulator.shapes import is_object
 
 
@@ -23,8 +24,15 @@ class SeenRequest:
     headers: Mapping[str, str] = field(repr=False)
     received_at: float
     raw: bytes = field(default=b"", repr=False)
+    """The body; empty where it is a form."""
     body: Any = field(default=None, repr=False)
     """The parsed JSON, or None."""
+    form: Fields = field(default_factory=Fields, repr=False)
+    """The texts of a multipart/form-data body by name, a list where a name came more than once."""
+    uploads: Sequence[Upload] = ()
+    """The files of a multipart/form-data body, in their order."""
+    events: list[Any] = field(default_factory=list[Any], repr=False)
+    """What came over a WebSocket, event by event: parsed JSON, None for what is none."""
     fields: Mapping[str, str] = field(default_factory=dict[str, str])
     """The variable parts of the path, by name."""
     status: int | None = None
@@ -33,10 +41,24 @@ class SeenRequest:
     """When the answer had been written, or the connection was gone."""
     closed_by_peer: bool = False
     """Whether the peer closed the connection before the answer was complete."""
+    scheme: str = "http"
+    """How the request came: `http` or `https`."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The field of the body with this name, or `default` where the body is no JSON object or does not have it."""
-        return self.body.get(name, default) if is_object(self.body) else default
+        """The field of the body with this name, or `default` where the body does not have it.
+
+        The body is a JSON object, or a form: there the values are texts.
+        """
+        return self.body.get(name, default) if is_object(self.body) else self.form.get(name, default)
+
+    def upload(self, name: str) -> Upload | None:
+        """The first file of a form with this name."""
+        return next((upload for upload in self.uploads if upload.name == name), None)
+
+    @property
+    def origin(self) -> str:
+        """The address that it was sent to, in the form `http://127.0.0.1:PORT`."""
+        return f"{self.scheme}://{self.headers.get('Host', 'localhost')}"
 
     @property
     def model(self) -> str:
@@ -47,7 +69,7 @@ class SeenRequest:
     @property
     def stream(self) -> bool:
         """Whether a stream was asked for."""
-        return self.get("stream") is True
+        return self.get("stream") is True or self.form.get("stream") == "true"
 
 
 class Connections:

@@ -33,7 +33,7 @@ class Simulator:
 
     `port=0` takes a free port, `ssl` is a server-side context, `keep_alive` is in seconds, `record=False` keeps no
     requests (for long runs), and `clock` gives the Unix time that ids and the expiry of tokens are made with. Entered
-    again, it opens on the same port and goes on where it was.
+    again, it opens on the same port and goes on where it was, but for files and batches, which leaving it removes.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Simulator:
         keys = (scenario or Scenario()).api_keys
         self.api_key = next(iter(keys), DEFAULT_KEY) if keys else DEFAULT_KEY
         """A key that is accepted."""
+        self._service.scheme = "http" if ssl is None else "https"
         self._host = host
         self._port = port
         self._ssl = ssl
@@ -80,12 +81,13 @@ class Simulator:
             for connection in runner.server.connections:
                 connection.force_close()
         await runner.cleanup()
+        await self._service.close()
 
     @property
     def origin(self) -> str:
         """Where the server is, in the form `http://127.0.0.1:PORT`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{'http' if self._ssl is None else 'https'}://{host}:{self._port}"
+        return f"{self._service.scheme}://{host}:{self._port}"
 
     @property
     def base_url(self) -> str:

@@ -12,7 +12,7 @@ from zhipu_async.simulator.shapes import is_object
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_PLACE: Final = re.compile(r" - at `\$\.?(.*)`$")
+_PLACE: Final = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 
 
 def validated(body: Any, kind: type[T]) -> T | Refusal:
@@ -29,10 +29,15 @@ def validated(body: Any, kind: type[T]) -> T | Refusal:
         text = str(error)
     place = _PLACE.search(text)
     if place is None:
-        return Refusal("1213", message=f"The {text.split('`')[1]} parameter was not received properly")
+        return missing(text.split("`")[1])
     if text.startswith("Invalid enum value"):
         return Refusal("1210", message=f"Incorrect API call parameters: {place[1]}")
     return illegal(place[1])
+
+
+def missing(field: str) -> Refusal:
+    """The refusal of a request without a required field."""
+    return Refusal("1213", message=f"The {field} parameter was not received properly")
 
 
 def illegal(field: str) -> Refusal:

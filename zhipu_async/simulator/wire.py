@@ -9,10 +9,12 @@ import zlib
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from zhipu_async.simulator.folder import BLOCK, read_block
 from zhipu_async.simulator.rendering import Body
 from zhipu_async.simulator.replies import Delivery
 
@@ -58,8 +60,8 @@ async def write(body: Body, delivery: Delivery, request: web.BaseRequest, keep_a
     """Write an answer as its delivery says. `keep_alive` is the value of the header of that name."""
     if delivery.head_after:
         await asyncio.sleep(delivery.head_after)
-    if delivery.gzip:
-        body = _compressed(body)
+    if delivery.gzip and request.headers.get("Accept-Encoding") != "identity":
+        body = _compressed(await _in_memory(body))
     framed_by_hand = not body.headers.keys().isdisjoint(_FRAMING)
     chunked = body.stream and not framed_by_hand
     kept = request.keep_alive and not framed_by_hand and body.headers.get("connection") != "close"
@@ -67,14 +69,17 @@ async def write(body: Body, delivery: Delivery, request: web.BaseRequest, keep_a
     if chunked:
         headers["transfer-encoding"] = "chunked"
     elif not framed_by_hand:
-        headers["content-length"] = str(sum(map(len, body.blocks)))
+        headers["content-length"] = str(body.file_size if body.file else sum(map(len, body.blocks)))
     if kept:
         headers["keep-alive"] = keep_alive
     elif not framed_by_hand:
         headers["connection"] = "close"
     head = _head(body.status, headers)
     out = _Output(request)
-    if delivery.in_one_write:
+    if body.file is not None:
+        if not await _write_file(head, body.file, body.file_size, delivery, out):
+            return CLOSED
+    elif delivery.in_one_write:
         blocks = map(_chunk, body.blocks) if chunked else body.blocks
         await out.write(b"".join((head, *blocks, _LAST_CHUNK if chunked else b"")))
     elif not await _write_in_pieces(head, body.blocks, chunked, delivery, out):
@@ -107,8 +112,46 @@ async def _write_in_pieces(
     return True
 
 
-async def hang_up(request: web.BaseRequest, *, reset: bool) -> Written:
-    """Close the connection in the place of an answer."""
+async def _write_file(head: bytes, path: Path, size: int, delivery: Delivery, out: _Output) -> bool:
+    """Write a file block by block; False where it broke off and the connection is gone."""
+    bounds = sorted(
+        {0, size, *(offset for offset in delivery.cuts_at or range(BLOCK, size, BLOCK) if 0 < offset < size)}
+    )
+    writes = [*pairwise(bounds)][: delivery.stops_after]
+    breaks = delivery.stops_at is not None or delivery.stops_after is not None
+    await out.write(head)
+    await asyncio.sleep(delivery.body_after)
+    for place, (start, end) in enumerate(writes):
+        if delivery.stops_at is not None:
+            end = min(end, delivery.stops_at)
+        if start >= end:
+            break
+        if place and delivery.pause is not None:
+            await _pause(delivery.pause)
+        try:
+            block = await asyncio.to_thread(read_block, path, start, end)
+        except FileNotFoundError:
+            out.close(reset=True)
+            return False
+        await out.write(block)
+    if breaks:
+        await _end(out, delivery)
+        return False
+    await asyncio.sleep(delivery.lingers)
+    return True
+
+
+async def _in_memory(body: Body) -> Body:
+    if body.file is None:
+        return body
+    data = await asyncio.to_thread(body.file.read_bytes)
+    return Body(body.status, body.headers, [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)])
+
+
+async def hang_up(request: web.BaseRequest, *, reset: bool, after_bytes: int = 0) -> Written:
+    """Close the connection in the place of an answer, when so many bytes of the body have been read."""
+    while after_bytes > 0 and (data := await request.content.read(after_bytes)):
+        after_bytes -= len(data)
     _Output(request).close(reset=reset)
     return CLOSED
 

@@ -17,7 +17,7 @@ _MEANING = {
     "pool": "no connection of the pool became free",
     "first_byte": "no answer began",
     "first_token": "no token arrived",
-    "between": "nothing was received",
+    "between": "no byte moved",
     "total": "the call was not done",
     "stream_total": "the stream did not end",
 }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import ClientError
-from aiohttp.http import HttpProcessingError
+from aiohttp.http import HttpProcessingError, StreamWriter
 from aiohttp.http_exceptions import LineTooLong
 
 from ..config import Limits
 from ..errors import ConnectionLost, ResponseTooLarge, TransportError
 from . import encoding
 from .clocks import SilenceWatch
+from .uploading import Upload
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -115,7 +117,7 @@ class Wire:
         self.headers: Mapping[str, str] = {}
         self._body: Body | None = None
 
-    async def request(self, head: bytes, body: bytes | None, *, method: str, limits: Limits) -> None:
+    async def request(self, head: bytes, body: bytes | Upload | None, *, method: str, limits: Limits) -> None:
         """Write the request and wait for the head of the answer; ConnectionLost says whether it may have arrived."""
         protocol: Any = self.connection.protocol
         transport = self.connection.transport
@@ -129,16 +131,41 @@ class Wire:
             max_field_size=limits.head_line,
             max_headers=limits.head_count,
         )
-        transport.write(head + body if body else head)
+        sending: asyncio.Task[None] | None = None
+        if isinstance(body, Upload):
+            transport.write(head)
+            sending = self._loop.create_task(self._send(body, protocol))
+        else:
+            transport.write(head + body if body else head)
         try:
             message, payload = await protocol.read()
             while 100 <= message.code < 200:
                 message, payload = await protocol.read()
         except BROKEN as error:
             raise lost(error, reused=self.reused, what="no answer came") from error
+        finally:
+            if sending is not None and not sending.done():  # an answer before the end: the rest is not wanted
+                protocol.force_close()
+                sending.cancel()
+                await asyncio.wait([sending])
         self.status = message.code
         self.headers = {name.lower(): value for name, value in message.headers.items()}
         self._body = Body(payload, self.headers.get("content-encoding", ""))
+
+    async def _send(self, body: Upload, protocol: Any) -> None:
+        """Write the blocks of ``body``. Its own failure goes to who waits for the answer."""
+        writer = StreamWriter(protocol, self._loop)
+        if body.length is None:
+            writer.enable_chunking()
+        try:
+            async with aclosing(body.__aiter__()) as blocks:
+                async for block in blocks:
+                    await writer.write(block)
+            await writer.write_eof()
+        except BROKEN:
+            protocol.force_close()  # the answer may say why, if one came before the end
+        except Exception as error:
+            protocol.set_exception(error)
 
     def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:
         """The clocks of the body; see :meth:`.clocks.SilenceWatch.limit`."""

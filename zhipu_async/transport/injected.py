@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from weakref import WeakSet
 
 from aiohttp import (
     ClientConnectorError,
@@ -19,14 +20,17 @@ from aiohttp import (
 )
 from yarl import URL
 
-from ..config import Limits
-from ..errors import ClientClosedError, ConfigError, ConnectError
+from ..config import Limits, Timeouts
+from ..errors import ClientClosedError, ConfigError, ConnectError, ZhipuError
 from ..protocol.endpoint import HTTPRequest
+from ..protocol.form import Form
 from ..telemetry import CallRecord
 from . import encoding
 from .clocks import AttemptClock, timed_out
 from .connection import BROKEN, Body, lost
 from .pool import PoolStatistics
+from .uploading import Upload
+from .websocket import Lease, WebSocket
 
 
 class InjectedSession:
@@ -37,26 +41,42 @@ class InjectedSession:
         self._limits = limits
         self._in_use = 0
         self._closed = False
+        self._sockets: WeakSet[WebSocket] = WeakSet()
+        self.inherited = False
 
     async def open(
         self, request: HTTPRequest, headers: Mapping[str, str], clock: AttemptClock, record: CallRecord, *, fresh: bool
     ) -> InjectedExchange:
         """Send ``request`` and wait for the head of its answer. ``fresh`` cannot be asked of a foreign session."""
-        session, timeouts = self._session, request.timeouts
-        if self._closed:
-            raise ClientClosedError("the client is closed")
-        if session.closed:
-            raise ClientClosedError("the injected session is closed")
-        if getattr(session, "_loop", None) not in (None, asyncio.get_running_loop()):
-            raise ClientClosedError("the injected session belongs to another event loop")
+        if not isinstance(request.body, Form):
+            return await self._open(request, headers, clock, record, request.body)
+        async with Upload(request.body, request, clock) as upload:
+            try:
+                return await self._open(request, headers, clock, record, upload)
+            except ZhipuError:
+                if upload.failure is not None:  # which aiohttp wraps in an error of its own
+                    raise upload.failure from None
+                raise
+
+    async def _open(
+        self,
+        request: HTTPRequest,
+        headers: Mapping[str, str],
+        clock: AttemptClock,
+        record: CallRecord,
+        body: bytes | Upload | None,
+    ) -> InjectedExchange:
+        session, timeouts = self._usable(), request.timeouts
         clock.phase("first_byte", timeouts.first_byte, sent=True)
+        if isinstance(body, Upload) and body.length is not None:
+            headers = {**headers, "Content-Length": str(body.length)}
         self._in_use += 1
         response: ClientResponse | None = None
         try:
             response = await session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                data=request.body,
+                data=body.__aiter__() if isinstance(body, Upload) else body,
                 headers={"Accept-Encoding": encoding.ACCEPTED, "Content-Type": "application/json", **headers},
                 allow_redirects=False,
                 raise_for_status=False,
@@ -88,8 +108,34 @@ class InjectedSession:
         record.first_byte()
         return exchange
 
+    def _usable(self) -> ClientSession:
+        if self._closed:
+            raise ClientClosedError("the client is closed")
+        if self._session.closed:
+            raise ClientClosedError("the injected session is closed")
+        if getattr(self._session, "_loop", None) not in (None, asyncio.get_running_loop()):
+            raise ClientClosedError("the injected session belongs to another event loop")
+        return self._session
+
     def left(self) -> None:
         """An exchange ended."""
+        self._in_use -= 1
+
+    async def lend(self, url: str, clock: AttemptClock, record: CallRecord, timeouts: Timeouts) -> Lease:
+        """The way to a WebSocket."""
+        session = self._usable()
+        self._in_use += 1
+        return Lease(session, self, foreign=True)
+
+    def join(self, socket: WebSocket) -> None:
+        """A WebSocket is open: it fails when the client is closed."""
+        self._sockets.add(socket)
+        self._usable()
+
+    def part(self, socket: WebSocket | None) -> None:
+        """A WebSocket is closed, or (None) was not opened."""
+        if socket is not None:
+            self._sockets.discard(socket)
         self._in_use -= 1
 
     def statistics(self) -> PoolStatistics:
@@ -97,8 +143,10 @@ class InjectedSession:
         return PoolStatistics(self._in_use, 0, 0)
 
     async def close(self) -> None:
-        """Take no more calls; the session belongs to the user and stays open."""
+        """Take no more calls and close the WebSockets; the session belongs to the user and stays open."""
         self._closed = True
+        for socket in list(self._sockets):
+            socket.fail(ClientClosedError("the client was closed"))
 
 
 class InjectedExchange:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from aiohttp import (
@@ -29,6 +30,9 @@ from ..telemetry import CallRecord, logger
 from .clocks import AttemptClock
 from .connection import Wire
 from .target import Route, Target
+
+if TYPE_CHECKING:
+    from .websocket import WebSocket
 
 DRAIN_SECONDS = 1.0
 """How long the end of an answer is waited for after ``[DONE]``, in the background, before its connection is closed."""
@@ -59,7 +63,7 @@ class LoopPool:
         self._guard: AsyncGenerator[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._seen: WeakSet[object] = WeakSet()
-        self._lent: WeakSet[Wire] = WeakSet()
+        self._lent: WeakSet[Wire | WebSocket] = WeakSet()
         self.closed = False
         self.connections: set[Connection] = set()
         self.inherited = False
@@ -100,6 +104,29 @@ class LoopPool:
         wire = Wire(connection, target.route, self, reused=reused)
         self._lent.add(wire)
         return wire
+
+    async def admit(self, clock: AttemptClock, record: CallRecord, timeouts: Timeouts) -> BaseConnector:
+        """The connector, with a slot for a WebSocket that is opened on it: :meth:`part` gives it back."""
+        await self._take_slot(clock, record, timeouts.pool)
+        if self.closed:  # while this call waited
+            self._free_slot()
+            raise ClientClosedError("the client is closed")
+        limit = self._limits.connections
+        if limit is not None and self.in_use + self.idle_count > limit:
+            self._evict_oldest()
+        return self._connector
+
+    def join(self, socket: WebSocket) -> None:
+        """A WebSocket is open: it fails when everything is closed."""
+        if self.closed:
+            raise ClientClosedError("the client is closed")
+        self._lent.add(socket)
+
+    def part(self, socket: WebSocket | None) -> None:
+        """A WebSocket is closed, or (None) was not opened."""
+        if socket is not None:
+            self._lent.discard(socket)
+        self._free_slot()
 
     async def _take_slot(self, clock: AttemptClock, record: CallRecord, patience: float | None) -> None:
         limit = self._limits.connections

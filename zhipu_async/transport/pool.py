@@ -16,14 +16,18 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from aiohttp import BaseConnector
 
-from ..config import Limits, environment_proxy
+from ..config import Limits, Timeouts, environment_proxy
 from ..errors import ClientClosedError
 from ..protocol.endpoint import HTTPRequest
+from ..protocol.form import Form
 from ..telemetry import CallRecord
 from .clocks import AttemptClock
 from .connection import Wire
+from .handshake import own_way
 from .loop_pool import LoopPool
 from .target import Target, head, take_apart
+from .uploading import Upload
+from .websocket import Lease
 
 TARGETS_KEPT = 1024
 """URLs whose parts are kept; paths with ids in them are many."""
@@ -73,20 +77,41 @@ class SessionPool:
         fresh: bool,
     ) -> Wire:
         """Send ``request`` and wait for the head of its answer; ``fresh``: on a connection that carried nothing yet."""
+        if not isinstance(request.body, Form):
+            return await self._open(request, headers, clock, record, request.body, fresh=fresh)
+        async with Upload(request.body, request, clock) as upload:
+            return await self._open(request, headers, clock, record, upload, fresh=fresh)
+
+    async def _open(
+        self,
+        request: HTTPRequest,
+        headers: Mapping[str, str],
+        clock: AttemptClock,
+        record: CallRecord,
+        body: bytes | Upload | None,
+        *,
+        fresh: bool,
+    ) -> Wire:
         pool = await self._here()
         target = self._target(request.url)
         wire = await pool.lease(target, clock, record, request.timeouts, fresh=fresh)
         wire.pool = self
         try:
             clock.phase("first_byte", request.timeouts.first_byte, sent=True)
-            opening = head(request, target, headers)
-            await wire.request(opening, request.body, method=request.method, limits=self._limits)
+            opening = head(request, target, headers, body.length if isinstance(body, Upload) else len(body or b""))
+            await wire.request(opening, body, method=request.method, limits=self._limits)
         except BaseException:
             wire.close()
             raise
         clock.phase(None)
         record.first_byte()
         return wire
+
+    async def lend(self, url: str, clock: AttemptClock, record: CallRecord, timeouts: Timeouts) -> Lease:
+        """The way to a WebSocket at ``url``, which holds a connection like any call."""
+        target = self._target(url)
+        pool = await self._here()
+        return own_way(await pool.admit(clock, record, timeouts), self._ssl, target, pool)
 
     def statistics(self) -> PoolStatistics:
         """How many connections are in use and idle, and how many calls wait."""

@@ -101,7 +101,7 @@ class RetryingTransport:
         try:
             return await self._once(call, receive, fresh=call.request.creates)
         except TransportError as error:
-            if not at_once(error, creates=call.request.creates):
+            if not at_once(error, creates=call.request.creates) or not call.sendable_after(error):
                 raise
             logger.debug("%s: the idle connection was closed; once more on a fresh one", call.request.endpoint)
         return await self._once(call, receive, fresh=True)
@@ -116,7 +116,9 @@ class RetryingTransport:
             clock.cap("first_token", timeouts.first_token)
         try:
             async with clock:
-                headers = {**request.headers, "Authorization": await self._credentials.authorization()}
+                headers = request.headers
+                if request.authorized:
+                    headers = {**headers, "Authorization": await self._credentials.authorization()}
                 exchange = await self._follow(request, headers, clock, record, fresh=fresh)
                 try:
                     exchange.limit(timeouts.between, timeouts.stream_total if request.stream else None, call.began)
@@ -178,6 +180,9 @@ class _CallUnderWay:
         delay = wait_before_retry(error, self._policy, progress, creates=self.request.creates, jitter=random.random())
         if delay is not None and self.deadline is not None and progress.elapsed + delay >= self.deadline:
             delay = None  # a sleep that would cross the deadline is not begun
+        if delay is not None and not self.sendable_after(error):
+            delay = None
+            error.add_note("not repeated: a file of the request cannot be read again from its beginning")
         if delay is not None and isinstance(error, APIError) and faults.retry_of(error) is faults.Retry.TOKEN:
             self._token_renewed = True
             self._credentials.renew()
@@ -187,6 +192,10 @@ class _CallUnderWay:
         self.record.attempt_failed(error, seconds, delay)
         self._delay = delay
         return delay is not None
+
+    def sendable_after(self, error: ZhipuError) -> bool:
+        """Whether the body can be sent again: it can be read anew, or nothing of it was read."""
+        return self.request.repeatable or (isinstance(error, TransportError) and not error.arrived)
 
     def retry(self, state: RetryCallState) -> bool:
         """tenacity asks whether to go on; the failure of its first attempt was decided on before it was made."""
@@ -201,16 +210,22 @@ class _CallUnderWay:
 
 
 def _redirection(request: HTTPRequest, exchange: Exchange) -> str | None:
-    """Where the answer sends the same request, if to where it was going anyway (scheme, host, port)."""
+    """Where the answer sends the same request, if to where it was going anyway (scheme, host, port).
+
+    A request without the key may go on to other hosts, but not from https to http.
+    """
     keeps_method = exchange.status in (307, 308) or request.method == "GET"
-    if exchange.status not in (301, 302, 303, 307, 308) or not keeps_method:
+    if exchange.status not in (301, 302, 303, 307, 308) or not keeps_method or not request.repeatable:
         return None
     location = quote(exchange.headers.get("location", ""), safe=punctuation, errors="surrogateescape")
     try:
         url = urljoin(request.url, location)
-        return url if urlsplit(url)[:2] == urlsplit(request.url)[:2] and url != request.url else None
+        here, there = urlsplit(request.url), urlsplit(url)
     except ValueError:  # no URL
         return None
+    same_origin = there[:2] == here[:2]
+    without_key = not request.authorized and there.scheme in ("https", here.scheme)
+    return url if (same_origin or without_key) and url != request.url else None
 
 
 async def _refusal(exchange: Exchange) -> ZhipuError:

@@ -49,8 +49,8 @@ def take_apart(text: str, proxy: str | None) -> Target:
     return Target(url, route, line, head, authorization)
 
 
-def head(request: HTTPRequest, target: Target, headers: Mapping[str, str]) -> bytes:
-    """Request line and headers; all values were checked when they were given."""
+def head(request: HTTPRequest, target: Target, headers: Mapping[str, str], length: int | None) -> bytes:
+    """Request line and headers; all values were checked when they were given. ``length``: of the body, if known."""
     lines = [f"{request.method} {target.line} HTTP/1.1\r\n{target.head}"]
     lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
     given = {name.lower() for name in headers}
@@ -59,7 +59,7 @@ def head(request: HTTPRequest, target: Target, headers: Mapping[str, str]) -> by
     if request.body is not None:
         if "content-type" not in given:
             lines.append("Content-Type: application/json\r\n")
-        lines.append(f"Content-Length: {len(request.body)}\r\n")
+        lines.append("Transfer-Encoding: chunked\r\n" if length is None else f"Content-Length: {length}\r\n")
     elif request.method in ("POST", "PUT", "PATCH"):
         lines.append("Content-Length: 0\r\n")
     lines.append("\r\n")

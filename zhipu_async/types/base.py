@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import msgspec
 
 from ..config import Timeouts
 from ..telemetry import Timing
 
-OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body")
+OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body", "progress")
 """The fields of a request that say how to call; they never go into the body."""
+
+Progress = Callable[[int, int | None], object]
+"""Called with the bytes that have travelled and the bytes in all (None: unknown), on the event loop's thread."""
+
+State = Literal["running", "done", "failed"]
+"""Where a task stands, in one vocabulary for all the services' own ones."""
+
+
+class Outcome(Protocol):
+    """An answer that says how a piece of work stands."""
+
+    @property
+    def state(self) -> State:
+        """Whether the work goes on, is done or failed; an unknown status counts as running (async_tasks.md 3)."""
+        ...
+
+    @property
+    def failure(self) -> tuple[str | None, str]:
+        """Code and message of work that failed, as far as the service says."""
+        ...
 
 
 class Request(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -25,6 +45,16 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Query parameters added to the URL."""
     extra_body: Mapping[str, Any] | None = None
     """Fields merged over the body: what this library does not know, or a null."""
+
+    header_fields: ClassVar[Mapping[str, str]] = {}
+    """Fields that travel as a header, and its name."""
+
+
+class Transfer(Request, kw_only=True, frozen=True, omit_defaults=True):
+    """A call that sends or fetches a file."""
+
+    progress: Progress | None = None
+    """Called as the bytes travel: ``progress(done, total)``, total None where it is not known."""
 
 
 class Response(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):

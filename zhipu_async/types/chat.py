@@ -1,4 +1,4 @@
-"""Chat completions: ``POST /chat/completions`` (chat.md, streaming.md)."""
+"""Chat completions: ``POST /chat/completions`` (chat.md, streaming.md), and as a task (async_tasks.md section 1)."""
 
 from __future__ import annotations
 
@@ -45,12 +45,8 @@ class CharacterMeta(msgspec.Struct, kw_only=True, frozen=True):
     user_name: str
 
 
-class ChatParameters(Request, kw_only=True, frozen=True, omit_defaults=True):
-    """Ask a model for an answer.
-
-    Text, vision (``glm-4.6v`` ...), voice (``glm-4-voice``) and role-play (``charglm-4``, ``emohaa``) models share this
-    call; chat.md says which fields each takes. A field left out is not sent, and no value is ever changed.
-    """
+class CommonParameters(Request, kw_only=True, frozen=True, omit_defaults=True):
+    """What a conversation is asked with, whichever way the answer comes: whole, as a stream or as a task."""
 
     model: str
     """Model id, lower case, for example ``glm-4.6``. Unknown ids are passed on."""
@@ -69,8 +65,6 @@ class ChatParameters(Request, kw_only=True, frozen=True, omit_defaults=True):
     """GLM-5.2 and newer only."""
     tools: Sequence[Tool | Mapping[str, Any]] | None = None
     """At most 128 functions."""
-    tool_stream: bool | None = None
-    """Stream the arguments of tool calls in pieces (GLM-4.6 and newer); takes effect with ``stream=True``."""
     tool_choice: str | Mapping[str, Any] | None = None
     """Only ``auto`` is documented."""
     stop: Sequence[str] | None = None
@@ -88,6 +82,24 @@ class ChatParameters(Request, kw_only=True, frozen=True, omit_defaults=True):
     seed: int | None = None
     extra: Mapping[str, Any] | None = None
     """codegeex-4 only: target and contexts."""
+
+
+class AsyncChatRequest(CommonParameters, kw_only=True, frozen=True, omit_defaults=True):
+    """Ask a model for an answer as a task that is fetched later (async_tasks.md section 1).
+
+    A second call makes, and bills, a second task.
+    """
+
+
+class ChatParameters(CommonParameters, kw_only=True, frozen=True, omit_defaults=True):
+    """Ask a model for an answer.
+
+    Text, vision (``glm-4.6v`` ...), voice (``glm-4-voice``) and role-play (``charglm-4``, ``emohaa``) models share this
+    call; chat.md says which fields each takes. A field left out is not sent, and no value is ever changed.
+    """
+
+    tool_stream: bool | None = None
+    """Stream the arguments of tool calls in pieces (GLM-4.6 and newer); takes effect with ``stream=True``."""
     stream_options: Mapping[str, Any] | None = None
     """Tolerated by the service without effect: usage always comes."""
 
@@ -194,8 +206,19 @@ class Choice(msgspec.Struct, kw_only=True, omit_defaults=True):
     message: ChatMessage = msgspec.field(default_factory=ChatMessage)
 
 
-class ChatCompletion(Response, kw_only=True, omit_defaults=True, dict=True):
-    """A whole answer, as it came or folded from a stream."""
+class Folded:
+    """An answer that came whole or was folded from a stream."""
+
+    __slots__ = ()
+
+    @property
+    def complete(self) -> bool:
+        """False for a snapshot of a stream that has not ended, and for the partial result of a broken one."""
+        return bool(vars(self).get("complete", True))
+
+
+class ChatAnswer(Response, kw_only=True, omit_defaults=True, dict=True):
+    """What a model answered: the fields that a completion and the result of a task share."""
 
     id: str | None = None
     request_id: str | None = None
@@ -208,11 +231,6 @@ class ChatCompletion(Response, kw_only=True, omit_defaults=True, dict=True):
     web_search: list[WebSearchResult] | None = None
     video_result: list[VideoResult] | None = None
     content_filter: list[ContentFilter] | None = None
-
-    @property
-    def complete(self) -> bool:
-        """False for a snapshot of a stream that has not ended, and for the partial result of a broken one."""
-        return bool(vars(self).get("complete", True))
 
     @property
     def _message(self) -> ChatMessage | None:
@@ -238,6 +256,10 @@ class ChatCompletion(Response, kw_only=True, omit_defaults=True, dict=True):
     def finish_reason(self) -> str | None:
         """Why the first choice ended."""
         return self.choices[0].finish_reason if self.choices else None
+
+
+class ChatCompletion(ChatAnswer, Folded, kw_only=True, omit_defaults=True, dict=True):
+    """A whole answer, as it came or folded from a stream."""
 
     @property
     def message(self) -> AssistantMessage:

@@ -1,0 +1,157 @@
+"""multipart/form-data (RFC 7578) as a value: ready bytes and, between them, the files that are still to be read."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from ..errors import ConfigError
+from ..types.uploads import FileSource, FileUpload
+from .tolerant import is_list
+
+_TYPES = mimetypes.MimeTypes(filenames=())  # the built-in table: reading the system's would block the loop
+_MORE_TYPES = {
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".jsonl": "application/jsonl",
+    ".md": "text/markdown",
+    ".webp": "image/webp",
+    ".m4a": "audio/mp4",
+}
+_ANY = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePiece:
+    """A file of a form."""
+
+    source: FileSource
+    start: int | None = None
+    """Where an open file stood; None for one that cannot seek, and for what is no open file."""
+
+    @property
+    def rewindable(self) -> bool:
+        """Whether it can be read from its beginning again."""
+        return self.start is not None or not hasattr(self.source, "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The pieces of a body, in order."""
+
+    boundary: str
+    pieces: tuple[bytes | FilePiece, ...]
+
+    @property
+    def content_type(self) -> str:
+        """The header's value."""
+        return f"multipart/form-data; boundary={self.boundary}"
+
+    @property
+    def rewindable(self) -> bool:
+        """Whether the whole body can be sent again."""
+        return all(piece.rewindable for piece in self.pieces if isinstance(piece, FilePiece))
+
+
+def form(fields: Mapping[str, Any], files: Collection[str], boundary: str) -> Form:
+    """The form of ``fields``; those named in ``files`` are files, the others text.
+
+    A list becomes one part for each element, an object JSON, a bool ``true`` or ``false``. ConfigError for a file that
+    is none.
+    """
+    pieces: list[bytes | FilePiece] = []
+    for name, value in fields.items():
+        for element in _elements(value, of_files=name in files):
+            upload = as_upload(name, element) if name in files else None
+            head = f'Content-Disposition: form-data; name="{_quoted(name)}"{_file_head(upload) if upload else ""}'
+            content = FilePiece(upload.source, _position(upload.source)) if upload else _bytes(_text(element))
+            pieces += [_bytes(f"--{boundary}\r\n{head}\r\n\r\n"), content, b"\r\n"]
+    pieces.append(_bytes(f"--{boundary}--\r\n"))
+    return Form(boundary, tuple(pieces))
+
+
+def _elements(value: Any, *, of_files: bool) -> Iterable[Any]:
+    """What becomes a part each: the elements of a sequence; a tuple in the place of a file is one file."""
+    many = is_list(value) or (isinstance(value, Sequence) and not of_files and not isinstance(value, (str, bytes)))
+    return cast("Iterable[Any]", value if many else (value,))
+
+
+def as_upload(name: str, value: Any) -> FileUpload:
+    """``value`` as a file with a name; ConfigError when it is none."""
+    match value:
+        case FileUpload():
+            upload = value
+        case (str() as filename, source):
+            upload = FileUpload(source, filename)
+        case (str() as filename, source, str() as media_type):
+            upload = FileUpload(source, filename, media_type)
+        case _:
+            upload = FileUpload(value)
+    source = upload.source
+    if not isinstance(source, (bytes, bytearray, memoryview, str)) and not (
+        hasattr(source, "__fspath__") or hasattr(source, "read")
+    ):
+        raise ConfigError(
+            f"{name} must be bytes, a path, an open binary file or (name, one of these), not {type(value).__name__}"
+        )
+    return msgspec.structs.replace(upload, filename=upload.filename or _name_of(source) or name)
+
+
+def _file_head(upload: FileUpload) -> str:
+    media_type = upload.media_type or media_type_of(upload.filename or "")
+    if not media_type.isprintable() or not media_type.isascii():
+        raise ConfigError(f"{media_type!r} is no media type")
+    return f'; filename="{_quoted(upload.filename or "")}"\r\nContent-Type: {media_type}'
+
+
+def media_type_of(filename: str) -> str:
+    """By the name's ending; ``application/octet-stream`` where that says nothing."""
+    ending = "." + filename.rpartition(".")[2].lower()
+    return _MORE_TYPES.get(ending) or _TYPES.guess_type(f"x{ending}")[0] or _ANY
+
+
+def _position(source: Any) -> int | None:
+    """Where an open file stands, None when it cannot seek. ConfigError when it is closed."""
+    if not hasattr(source, "read"):
+        return None
+    try:
+        position: int | None = source.tell() if source.seekable() else None
+    except AttributeError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the file cannot be read: {error}") from error
+    return position
+
+
+def _name_of(source: Any) -> str | None:
+    """The last part of a path or of an open file's path."""
+    path: Any = getattr(source, "name", None) if hasattr(source, "read") else source
+    if hasattr(path, "__fspath__"):
+        path = path.__fspath__()
+    return path.replace("\\", "/").rpartition("/")[2] or None if isinstance(path, str) else None
+
+
+def _quoted(text: str) -> str:
+    """For a quoted value, as browsers write it: UTF-8, with line ends and quotation marks percent-encoded."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{type(value).__name__} cannot stand in a form: {error}") from error
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError("the request holds text that is not Unicode (a lone surrogate)") from error

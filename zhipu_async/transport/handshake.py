@@ -1,0 +1,221 @@
+"""The handshake that opens a WebSocket: a GET with headers of its own, whose refusal is told like any other."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
+
+from aiohttp import (
+    BaseConnector,
+    ClientConnectorError,
+    ClientHttpProxyError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    ClientWebSocketResponse,
+    ClientWSTimeout,
+    DummyCookieJar,
+    TraceConfig,
+    TraceRequestEndParams,
+    TraceRequestRedirectParams,
+)
+from yarl import URL
+
+from ..config import Limits, Timeouts
+from ..errors import APIError, ClientClosedError, ConfigError, ConnectError, RequestTimeout, ZhipuError
+from ..protocol import faults
+from ..telemetry import CallRecord
+from .clocks import AttemptClock
+from .connection import BROKEN, lost
+from .credentials import Credentials
+from .target import Target
+from .websocket import CLOSE_SECONDS, Lease, Owner, WebSocket
+
+REFUSAL_BYTES = 64 * 1024
+"""What is read of the body of a refused handshake."""
+_TIMEOUT = ClientWSTimeout(ws_close=CLOSE_SECONDS)  # pyright: ignore[reportCallIssue] # which does not read attrs
+
+
+class Lender(Protocol):
+    """The pool, or a session of the user's."""
+
+    async def lend(self, url: str, clock: AttemptClock, record: CallRecord, timeouts: Timeouts) -> Lease: ...
+
+
+def own_way(connector: BaseConnector, ssl: tls.SSLContext | bool, target: Target, owner: Owner) -> Lease:
+    """A lease on a connector of the pool's: one aiohttp session for one WebSocket, which keeps a refusal's body."""
+    refusal: list[bytes] = []
+
+    async def at_end(_: ClientSession, __: SimpleNamespace, params: TraceRequestEndParams) -> None:
+        if params.response.status != 101:
+            refusal.append(await _beginning(params.response))
+
+    async def at_redirect(_: ClientSession, __: SimpleNamespace, params: TraceRequestRedirectParams) -> None:
+        params.response.close()
+        if error := faults.of_response(params.response.status, _lower(params.response.headers), b""):
+            raise error  # the key goes to no other address
+
+    trace = TraceConfig()
+    trace.on_request_end.append(at_end)
+    trace.on_request_redirect.append(at_redirect)
+    session = ClientSession(
+        connector=connector,
+        connector_owner=False,
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(),
+        trust_env=False,
+        trace_configs=[trace],
+    )
+    route = target.route
+    options: dict[str, Any] = {"ssl": ssl}
+    headers: Mapping[str, str] = {}
+    if route.proxy:
+        options |= {"proxy": route.proxy, "proxy_headers": target.proxy_headers or None}
+        headers = dict(line.split(": ", 1) for line in target.head.splitlines()[1:])  # all but the host
+    return Lease(session, owner, options, headers, refusal)
+
+
+async def connect(
+    lender: Lender,
+    url: str,
+    credentials: Credentials,
+    *,
+    headers: Mapping[str, str],
+    timeouts: Timeouts,
+    limits: Limits,
+    record: CallRecord,
+) -> WebSocket:
+    """Open a WebSocket at ``url`` (of http or https: a handshake is a GET).
+
+    A refusal is the error that its status and body mean. ``timeouts.connect`` is for the handshake as a whole. Repeated
+    once are an expired token that was made here and, by aiohttp, a handshake whose connection is closed in silence.
+    """
+    arguments = lender, url, credentials, headers, timeouts, limits, record
+    try:
+        try:
+            return await _attempt(*arguments)
+        except APIError as error:
+            if not credentials.renewable or faults.retry_of(error) is not faults.Retry.TOKEN:
+                raise
+        credentials.renew()
+        return await _attempt(*arguments)
+    except Exception as error:
+        record.fail(error)
+        raise
+    except BaseException:
+        record.fail(None)
+        raise
+
+
+async def _attempt(
+    lender: Lender,
+    url: str,
+    credentials: Credentials,
+    headers: Mapping[str, str],
+    timeouts: Timeouts,
+    limits: Limits,
+    record: CallRecord,
+) -> WebSocket:
+    record.attempt()
+    clock = AttemptClock()
+    clock.cap("total", timeouts.total, asyncio.get_running_loop().time())
+    async with clock:
+        authorization = await credentials.authorization()
+        lease = await lender.lend(url, clock, record, timeouts)
+        try:
+            clock.phase("connect", timeouts.connect)
+            opened = await _shake_hands(
+                lease, url, {**headers, **lease.headers, "Authorization": authorization}, limits
+            )
+            if isinstance(opened, ZhipuError):
+                raise opened
+        except BaseException:
+            lease.end()
+            raise
+        socket = WebSocket(opened, lease, timeouts, limits, record)
+        try:
+            lease.owner.join(socket)
+            clock.phase(None)
+        except BaseException:
+            socket.abort()
+            raise
+    record.first_byte()
+    return socket
+
+
+async def _shake_hands(
+    lease: Lease, url: str, headers: Mapping[str, str], limits: Limits
+) -> ClientWebSocketResponse | ZhipuError:
+    """The open WebSocket, or what went wrong: given and not raised, since an error raised inside ``except`` keeps the
+    one that is handled there, and aiohttp's hold the headers of the request, or a proxy's password."""
+    shake = cast("Callable[..., Awaitable[ClientWebSocketResponse]]", lease.session.ws_connect)
+    try:
+        return await shake(
+            URL(url, encoded=True),
+            headers=headers,
+            max_msg_size=limits.event,
+            timeout=_TIMEOUT,
+            **lease.options,
+        )
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not lease.session.closed or (task is not None and task.cancelling()):
+            raise  # otherwise the end of the connector cancelled the name look-up, and nobody this task
+        return ClientClosedError("the client is closed")
+    except ZhipuError as error:  # a redirect
+        return _located(error, url)
+    except ClientHttpProxyError as error:
+        return ConnectError(f"the proxy refused the tunnel: {error.status} {error.message}")
+    except ClientResponseError as error:
+        return _located(_refused(error, url, lease.refusal), url)
+    except ClientConnectorError as error:
+        failure = ConnectError(f"no connection to {_address(url)}: {error}")
+        failure.retryable = not isinstance(error, ClientSSLError)
+        failure.__cause__ = error.os_error
+        return failure
+    except TimeoutError as error:  # a foreign session's own; those of this library cancel
+        text = f"the session's own time-out ended the handshake: {str(error) or type(error).__name__}"
+        return RequestTimeout(text, clock="connect", arrived=False)
+    except BROKEN as error:
+        if lease.session.closed:
+            return ClientClosedError("the client is closed")
+        return lost(error, reused=False, what="no answer came to the handshake")
+    except ValueError as error:
+        return ConfigError(f"the handshake cannot be made: {error}")
+
+
+def _refused(error: ClientResponseError, url: str, bodies: list[bytes]) -> ZhipuError:
+    headers = _lower(error.headers or {})
+    refusal = faults.of_response(error.status, headers, bodies[0] if bodies else b"") if error.status != 101 else None
+    if refusal is None:
+        failure = ConnectError(f"{_address(url)} speaks no WebSocket: HTTP {error.status}, {error.message}")
+        failure.retryable = False
+        return failure
+    return refusal
+
+
+def _located(error: ZhipuError, url: str) -> ZhipuError:
+    if isinstance(error, APIError):
+        error.method, error.url = "GET", _address(url)
+    return error
+
+
+def _address(url: str) -> str:
+    """A URL without its query, as the WebSocket that it is: ``wss://...`` or ``ws://...``."""
+    return "ws" + url.partition("?")[0].removeprefix("http")
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+async def _beginning(response: ClientResponse) -> bytes:
+    body = b""
+    while len(body) < REFUSAL_BYTES and (data := await response.content.readany()):
+        body += data
+    return body[:REFUSAL_BYTES]

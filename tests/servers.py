@@ -21,14 +21,32 @@ class Conversation:
     """Where each request is noted: the server's own list."""
 
     async def request(self) -> bytes:
-        """The next request, whole; b"" when the client has closed."""
+        """The next request, whole (a chunked body as one piece); b"" when the client has closed."""
         try:
             head = await self.reader.readuntil(b"\r\n\r\n")
-            length = next(
-                (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
-            )
-            self.requests.append(head + await self.reader.readexactly(length))
+            lines = head.lower().split(b"\r\n")
+            if b"transfer-encoding: chunked" in lines:
+                body = await self._chunks()
+            else:
+                body = await self.reader.readexactly(
+                    next((int(line[15:]) for line in lines if line[:15] == b"content-length:"), 0)
+                )
+            self.requests.append(head + body)
             return self.requests[-1]
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while size := int(await self.reader.readline(), 16):
+            body += (await self.reader.readexactly(size + 2))[:size]
+        await self.reader.readexactly(2)
+        return body
+
+    async def head(self) -> bytes:
+        """The head of the next request alone; b"" when the client has closed."""
+        try:
+            return await self.reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
 

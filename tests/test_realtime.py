@@ -36,13 +36,10 @@ from zhipu_async import (
     StreamConsumed,
     Timeouts,
 )
-from zhipu_async.protocol import codec
 from zhipu_async.realtime import Realtime, RealtimeSession, error_of
 from zhipu_async.simulator import HangUp, Pace, Raw, Refusal, Scenario, Simulator, media_bytes, not_found, page
 from zhipu_async.simulator.realtime import Talk
-from zhipu_async.telemetry import CallFailed, CallRecord, CallSucceeded, Event
-from zhipu_async.transport import handshake
-from zhipu_async.transport.websocket import WebSocket
+from zhipu_async.telemetry import CallFailed, CallSucceeded, Event
 from zhipu_async.types.realtime import ConversationItem, RealtimeTool, SessionConfig, TurnDetection
 from zhipu_async.types.realtime_events import (
     ConversationItemCreated,
@@ -68,25 +65,6 @@ OPENING = ["session.created", "conversation.created", "heartbeat"]
 JPEG = b"\xff\xd8\xff\xe0picture"
 
 
-def realtime_of(client: AsyncZhipuAI) -> Realtime:
-    """The sessions of a client, made of its parts."""
-    sender = client._sender
-    settings = sender.settings
-
-    async def opener(path: str, model: str | None, timeouts: Timeouts) -> WebSocket:
-        return await handshake.connect(
-            sender.opener,
-            codec.join(settings.base_url, path, settings.query),
-            settings.credentials,
-            headers=settings.headers,
-            timeouts=timeouts,
-            limits=settings.limits,
-            record=CallRecord(sender.telemetry, f"WS {path}", model),
-        )
-
-    return Realtime(opener, settings.timeouts, settings.timeout)
-
-
 @asynccontextmanager
 async def talking(
     scenario: Scenario | None = None, **settings: Any
@@ -95,7 +73,7 @@ async def talking(
     async with Simulator(scenario) as sim:
         settings = {"api_key": sim.api_key, "base_url": sim.base_url, **settings}
         async with AsyncZhipuAI(**settings) as client:
-            yield realtime_of(client), sim, client
+            yield client.realtime, sim, client
 
 
 async def read_until(session: RealtimeSession, name: str) -> list[RealtimeEvent]:
@@ -398,7 +376,7 @@ async def test_ways_to_a_session(kind: str) -> None:
         if kind == "connector":
             settings["connector"] = foreign.connector
         async with AsyncZhipuAI(base_url=sim.base_url, default_query={"team": "b"}, **settings) as client:
-            async with realtime_of(client).connect("glm-realtime-flash") as session:
+            async with client.realtime.connect("glm-realtime-flash") as session:
                 await read_until(session, "session.updated")
                 assert client.pool.statistics().in_use == 1
             assert client.pool.statistics().in_use == 0
@@ -438,7 +416,7 @@ async def test_a_refused_handshake_is_what_it_means(
                 kind = ConnectError if getattr(answer, "status", 0) == 302 else kind  # aiohttp follows, without the key
                 code = None
             with pytest.raises(kind) as caught:
-                await realtime_of(client).connect("glm-realtime-flash")
+                await client.realtime.connect("glm-realtime-flash")
             assert type(caught.value) is kind
             if isinstance(caught.value, APIError):
                 assert caught.value.code == code
@@ -486,12 +464,12 @@ async def test_no_service_and_a_silent_one(foreign: bool) -> None:
         settings: dict[str, Any] = {"session": session} if foreign else {}
         async with AsyncZhipuAI("k.s", base_url="http://127.0.0.1:9/v4", **settings) as client:
             with pytest.raises(ConnectError, match=r"ws://127\.0\.0\.1:9/v4/realtime") as refused:
-                await realtime_of(client).connect()
+                await client.realtime.connect()
             assert refused.value.retryable
             client = client.with_options(base_url=server.url)
             for timeout, clock in ((Timeouts(connect=0.05), "connect"), (0.05, "total")):
                 with pytest.raises(RequestTimeout) as caught:
-                    await realtime_of(client).connect(timeout=timeout)
+                    await client.realtime.connect(timeout=timeout)
                 assert caught.value.clock == clock
             assert client.pool.statistics().in_use == 0
 
@@ -516,12 +494,12 @@ async def test_a_session_through_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext])
     async with Simulator(ssl=server_side) as sim:
         async with (
             AsyncZhipuAI(sim.api_key, base_url=sim.base_url, ssl=client_side) as client,
-            realtime_of(client).connect("glm-realtime-flash") as session,
+            client.realtime.connect("glm-realtime-flash") as session,
         ):
             await read_until(session, "session.updated")
         async with AsyncZhipuAI(sim.api_key, base_url=sim.base_url) as client:
             with pytest.raises(ConnectError, match="wss://") as caught:
-                await realtime_of(client).connect()
+                await client.realtime.connect()
             assert not caught.value.retryable
 
 
@@ -562,11 +540,11 @@ async def test_a_session_through_a_proxy(
             monkeypatch.setenv("HTTPS_PROXY" if secure else "HTTP_PROXY", url if given == "environment" else "")
             async with AsyncZhipuAI(sim.api_key, base_url=sim.base_url, ssl=tls[1], **settings) as client:
                 if password == "pass":
-                    async with realtime_of(client).connect("glm-realtime-flash") as session:
+                    async with client.realtime.connect("glm-realtime-flash") as session:
                         await read_until(session, "session.updated")
                     continue
                 with pytest.raises((ConnectError, APIError), match="407") as caught:
-                    await realtime_of(client).connect()
+                    await client.realtime.connect()
                 error: BaseException | None = caught.value
                 while error is not None:
                     assert password not in f"{error}{error!r}{vars(error)}"
@@ -674,7 +652,7 @@ async def test_a_service_that_does_not_say_goodbye_is_left() -> None:
             await session.create_response()
             await read_until(session, "response.text.delta")
             began = time.monotonic()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.5
         await sim.wait_until(lambda: sim.connections.open == 0)
 
 
@@ -699,7 +677,7 @@ async def test_closing_the_client_ends_its_sessions(kind: str) -> None:
     async with Simulator() as sim, aiohttp.ClientSession() as foreign:
         settings = {"own": {}, "session": {"session": foreign}, "connector": {"connector": foreign.connector}}[kind]
         client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url, **settings)  # type: ignore[arg-type]
-        session = await realtime_of(client).connect()
+        session = await client.realtime.connect()
         await read_until(session, "heartbeat")
         reader = asyncio.create_task(anext(session))  # type: ignore[arg-type]
         await asyncio.sleep(0.01)
@@ -710,13 +688,13 @@ async def test_closing_the_client_ends_its_sessions(kind: str) -> None:
             await session.clear_audio()
         await session.close()
         with pytest.raises(ClientClosedError):
-            await realtime_of(client).connect()
+            await client.realtime.connect()
         await sim.wait_until(lambda: sim.connections.open == 0)
         assert not foreign.closed
 
 
 @pytest.mark.parametrize(
-    ("timeouts", "clock"), [(Timeouts(between=0.1), "between"), (Timeouts(stream_total=0.1), "stream_total")]
+    ("timeouts", "clock"), [(Timeouts(between=0.3), "between"), (Timeouts(stream_total=0.3), "stream_total")]
 )
 async def test_silence_has_an_end(timeouts: Timeouts, clock: str) -> None:
     """The clocks of a session: nothing came for too long, or it lasts too long. The session is closed."""
@@ -733,11 +711,11 @@ async def test_heartbeats_keep_a_session() -> None:
     scenario = Scenario(replies=[Talk(heartbeat=0.03)])
     async with (
         talking(scenario, timeout=Timeouts(between=0.5)) as (realtime, _, _),
-        realtime.connect(timeout=0.2) as session,
+        realtime.connect(timeout=0.5) as session,
     ):
         began = time.monotonic()
         async for event in session:
-            if time.monotonic() - began > 0.7:
+            if time.monotonic() - began > 0.8:
                 assert isinstance(event, Heartbeat)
                 break
 

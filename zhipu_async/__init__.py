@@ -42,6 +42,7 @@ from .errors import (
 )
 from .pages import Pages
 from .protocol.endpoint import Call, Endpoint
+from .realtime import RealtimeSession
 from .streaming import Stream
 from .telemetry import AttemptFailed, CallFailed, CallSucceeded, Event, Hook, ModelStatistics, Timing
 from .transport.pool import PoolStatistics
@@ -131,6 +132,7 @@ __all__ = [
     "QuotaError",
     "RateLimitError",
     "RawResponse",
+    "RealtimeSession",
     "ReasoningDelta",
     "RequestTimeout",
     "ResponseFormat",

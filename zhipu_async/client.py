@@ -16,6 +16,7 @@ from .errors import ConfigError
 from .polling import POLL_SECONDS, Poller
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
+from .realtime import Realtime
 from .telemetry import Hook, ModelStatistics, Telemetry
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
@@ -189,7 +190,13 @@ class AsyncZhipuAI:
         other._begin(settings, self._sender.opener, self._sender.telemetry)
         return other
 
-    # ------------------------------------------------------------ tasks, and files of other hosts
+    @property
+    def realtime(self) -> Realtime:
+        """Sessions with a speaking model over a WebSocket: ``client.realtime.connect(...)`` (data.md section 13)."""
+        settings = self._sender.settings
+        return Realtime(self._sender.socket, settings.timeouts, settings.timeout)
+
+    # ------------------------------------------------------------ tasks
 
     @overload
     async def wait(

@@ -18,11 +18,13 @@ from .protocol.chunks import ChunkReader, StreamKind
 from .protocol.endpoint import Call, Endpoint, HTTPRequest
 from .streaming import Stream
 from .telemetry import CallRecord, Telemetry
+from .transport import handshake
 from .transport.base import Exchange
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
 from .transport.retrying import RetryingTransport
+from .transport.websocket import WebSocket
 from .types.base import Response
 
 T = TypeVar("T")
@@ -77,7 +79,7 @@ class Dispatcher:
             _received(answer, record, exchange.headers)
             return answer
 
-        answer = await self._hinted(call, self._transport.send(request, receive, record))
+        answer = await self.hinted(call, self._transport.send(request, receive, record))
         if call.endpoint.failed == "raise" and (failure := faults.of_outcome(answer)):
             raise failure
         return answer
@@ -104,26 +106,34 @@ class Dispatcher:
                     return Stream(exchange, reader, ready, record)
                 data = await exchange.read()
 
-        return await self._hinted(call, self._transport.send(request, receive, record))
+        return await self.hinted(call, self._transport.send(request, receive, record))
 
     async def fetch(self, call: Call[Any], consume: Callable[[Download], Awaitable[T]]) -> T:
         """What ``consume`` makes of the file that answers ``call``; asked again, with a new file, for a repeat."""
-        return await self.download(self.request(call), consume, call)
-
-    async def download(
-        self, request: HTTPRequest, consume: Callable[[Download], Awaitable[T]], call: Call[Any] | None = None
-    ) -> T:
-        """The same for a request; one that is no call of the service's is taken as it comes."""
+        request = self.request(call)
         record = CallRecord(self.telemetry, request.endpoint, request.model)
+        progress = getattr(call.arguments, "progress", None)
 
         async def receive(exchange: Exchange) -> T:
             data = await exchange.read()
-            if call is not None:
+            if request.authorized:  # what another host answers is taken as it comes
                 data = await _no_refusal(exchange, data, call.endpoint)
-            progress = getattr(call.arguments, "progress", None) if call else request.progress
             return await consume(Download(exchange, data, record, progress, self.settings.limits.body))
 
-        return await self._hinted(call, self._transport.send(request, receive, record))
+        return await self.hinted(call, self._transport.send(request, receive, record))
+
+    async def socket(self, path: str, model: str | None, timeouts: Timeouts) -> WebSocket:
+        """An open WebSocket at ``path`` below the base URL."""
+        settings = self.settings
+        return await handshake.connect(
+            self.opener,
+            codec.join(settings.base_url, path, settings.query),
+            settings.credentials,
+            headers=settings.headers,
+            timeouts=timeouts,
+            limits=settings.limits,
+            record=CallRecord(self.telemetry, f"WS {path}", model),
+        )
 
     async def raw(self, request: HTTPRequest, endpoint: Endpoint[Any] | None = None) -> RawResponse:
         """The answer as it came; an error is raised all the same."""
@@ -149,13 +159,14 @@ class Dispatcher:
             raise error
         return body
 
-    async def _hinted(self, call: Call[Any] | None, sending: Awaitable[T]) -> T:
+    async def hinted(self, call: Call[Any], sending: Awaitable[T]) -> T:
         """``sending``, with what the table of models knows added to the hint of a refusal."""
         try:
             return await sending
         except BadRequestError as error:
-            if call is not None and call.model is not None and (found := models.hints(call.model, _given(call))):
-                error.hint = "; ".join((*found, error.hint or ""))
+            given = _given(call)
+            if isinstance(model := given.get("model"), str) and (found := models.hints(model, given)):
+                error.hint = "; ".join(filter(None, (*found, error.hint)))
             raise
 
     def request(self, call: Call[Any]) -> HTTPRequest:
@@ -189,7 +200,8 @@ class _RawSender:
         return cast(T, await self._raw(call))
 
     async def _raw(self, call: Call[Any]) -> RawResponse:
-        return await self._dispatcher.raw(self._dispatcher.request(call), call.endpoint)
+        dispatcher = self._dispatcher
+        return await dispatcher.hinted(call, dispatcher.raw(dispatcher.request(call), call.endpoint))
 
     @property
     def raw_sender(self) -> Sender:
@@ -197,9 +209,10 @@ class _RawSender:
 
 
 def _given(call: Call[Any]) -> Mapping[str, Any]:
-    """The arguments that are set."""
+    """The arguments that are set, as they are sent."""
     arguments = call.arguments
-    return {name: value for name in arguments.__struct_fields__ if (value := getattr(arguments, name)) is not None}
+    given = {name: value for name in arguments.__struct_fields__ if (value := getattr(arguments, name)) is not None}
+    return {**given, **(arguments.extra_body or {})}
 
 
 async def _no_refusal(exchange: Exchange, data: bytes, endpoint: Endpoint[Any]) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+import stat
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from . import threads
-from .errors import ConfigError, ResponseTooLarge
+from .errors import ConfigError, ResponseTooLarge, StreamConsumed
 from .telemetry import CallRecord, Timing
 from .types.base import Progress
 
@@ -67,7 +68,8 @@ class Binary:
 class Download:
     """A file that is arriving: ``async for block in download``. Leaving its ``async with`` closes the connection.
 
-    ``length`` is its size in bytes, None where the service does not say. ConnectionLost when it breaks off.
+    ``length`` is its size in bytes, None where the service does not say. ConnectionLost when it breaks off;
+    StreamConsumed for what was begun, closed or broken off before.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Download:
         self._source: Source | None = source
         self._limit = limit
         self._first: bytes | None = first
+        self._whole = False
         self._record = record
         self._progress = progress
         self.received = 0
@@ -99,27 +102,31 @@ class Download:
         return self
 
     async def __anext__(self) -> bytes:
-        block, self._first = self._first, None
         if self._source is None:
-            raise StopAsyncIteration
-        if block is None:
-            try:
+            if self._whole:
+                raise StopAsyncIteration
+            raise StreamConsumed("this download was closed or broke off")
+        block, self._first = self._first, None
+        try:
+            if block is None:
                 block = await self._source.read()
-            except BaseException as error:
-                self._leave(error)
-                raise
+            self.received += len(block)
+            if block and self._progress is not None:
+                self._progress(self.received, self.length)
+        except BaseException as error:
+            self._leave(error)
+            raise
         if not block:
             self._source.finish()
             self._source = None
+            self._whole = True
             self._record.succeed()
             raise StopAsyncIteration
-        self.received += len(block)
-        if self._progress is not None:
-            self._progress(self.received, self.length)
         return block
 
     async def read(self) -> Binary:
         """The whole file in memory; ResponseTooLarge above ``Limits.body``."""
+        self._untouched()
         blocks: list[bytes] = []
         async for block in self:
             blocks.append(block)
@@ -137,6 +144,7 @@ class Download:
 
     async def write_to(self, file: PartFile) -> None:
         """Write it to a file that is open, from its beginning."""
+        self._untouched()
         await file.rewind()
         async for block in self:
             await file.write(block)
@@ -153,6 +161,11 @@ class Download:
     async def __aexit__(self, *_: object) -> None:
         self._leave(None)
 
+    def _untouched(self) -> None:
+        """A part must not pass for the whole."""
+        if self.received or self._source is None:
+            raise StreamConsumed("this download was read, closed or broke off before")
+
     def _leave(self, error: BaseException | None) -> None:
         source, self._source = self._source, None
         if source is not None:
@@ -167,61 +180,71 @@ class Download:
 class PartFile:
     """The file that becomes ``path``, written in threads."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, target: Path, part: Path) -> None:
         self.path = path
-        self._file = file
+        """As it was given."""
+        self._target = target
+        self._part = part
+        self._file: BinaryIO = part.open("xb")
 
     async def write(self, data: bytes) -> None:
         """Append ``data``."""
-        try:
-            await asyncio.to_thread(self._file.write, data)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+        await self._do(partial(self._file.write, data))
 
     async def rewind(self) -> None:
         """Begin anew."""
-        await asyncio.to_thread(lambda: self._file.truncate(self._file.seek(0)))
+        await self._do(lambda: self._file.truncate(self._file.seek(0)))
+
+    async def finish(self) -> None:
+        """Put it in its place."""
+        await self._do(self._finish)
+
+    async def _do(self, work: Callable[[], object]) -> None:
+        try:
+            await asyncio.to_thread(work)
+        except (OSError, ValueError) as error:
+            raise _unwritable(self.path, error) from error
+
+    def _finish(self) -> None:
+        self._file.close()
+        os.replace(self._part, self._target)
+
+    def remove(self) -> None:
+        """Leave nothing of it; blocks."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._part.unlink()
 
 
 @asynccontextmanager
 async def writing(path: AnyPath) -> AsyncGenerator[PartFile]:
     """A file beside ``path`` that takes its place at the end of the block; after an error nothing is left of it.
 
-    ConfigError, at the beginning, for a path that cannot be written.
+    ConfigError, at the beginning, for a path that cannot be written. A link is followed.
     """
-    target = Path(path)
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
-    file = await threads.acquire(partial(_opened, target, part), partial(_removed, part))
+    file = await threads.acquire(partial(_opened, Path(path)), PartFile.remove)
     try:
-        yield PartFile(target, file)
-        await asyncio.to_thread(_finished, target, part, file)
+        yield file
+        await file.finish()
     except BaseException:
-        await asyncio.shield(asyncio.to_thread(_removed, part, file))
+        await asyncio.shield(asyncio.to_thread(file.remove))
         raise
 
 
-def _opened(target: Path, part: Path) -> BinaryIO:
+def _opened(path: Path) -> PartFile:
     try:
-        if target.is_dir():
-            raise IsADirectoryError(None, "it is a directory")
-        return part.open("xb")
+        target = Path(os.path.realpath(path))
+        with suppress(FileNotFoundError):
+            mode = target.stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise OSError(None, "it is a directory" if stat.S_ISDIR(mode) else "it is no regular file")
+            if not os.access(target, os.W_OK):
+                raise PermissionError(None, "it is write-protected")
+        part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+        return PartFile(path, target, part)
     except (OSError, ValueError) as error:
-        raise _unwritable(target, error) from error
-
-
-def _finished(target: Path, part: Path, file: BinaryIO) -> None:
-    try:
-        file.close()
-        os.replace(part, target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-
-
-def _removed(part: Path, file: BinaryIO) -> None:
-    with suppress(OSError):
-        file.close()
-    with suppress(OSError):
-        part.unlink()
+        raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: Exception) -> ConfigError:

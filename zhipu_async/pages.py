@@ -43,12 +43,16 @@ class Pages(Coroutine[Any, Any, Page], Generic[Page, Item]):
                 yield item
 
     async def pages(self) -> AsyncIterator[Page]:
-        """The pages, one after another."""
+        """The pages, one after another, to the end or to one that is as the page before it."""
         request: Request | None = self._request
+        before: list[Any] = []
         while request is not None:
             page = await self._ask(request)
+            items = list(cast(PageLike[Item], page).items)
+            if items and items == before:
+                return
             yield page
-            request = cast(PageLike[Item], page).following(request)
+            request, before = cast(PageLike[Item], page).following(request), items
 
     def _coroutine(self) -> Coroutine[Any, Any, Page]:
         if self._asking is None:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract import page
@@ -285,6 +285,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*NAMES, "new.event"]), st.dictionaries(st.sampled_from(["item", "error", "delta", "x"]), _JSON))
 def test_no_event_is_lost(name: str, members: dict[str, Any]) -> None:
     """Whatever comes under whatever type becomes an event of that type, and one that is unknown keeps everything."""
@@ -295,6 +296,7 @@ def test_no_event_is_lost(name: str, members: dict[str, Any]) -> None:
         assert event.raw == {**members, "type": name}
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_frame_is_an_event(frame: str | bytes) -> None:
     """Reading never raises."""

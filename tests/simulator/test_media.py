@@ -171,7 +171,7 @@ async def test_pictures_and_films_as_tasks(ask: Asker) -> None:
     (film,) = filmed["video_result"]
     assert read_png((await fetched(ask, drawn["image_result"][0]["url"])).body)[:2] == (1280, 1280)
     assert b"ftyp" in (await fetched(ask, film["url"])).body
-    assert read_png((await fetched(ask, film["cover_image_url"])).body)
+    assert read_png((await fetched(ask, film["cover_image_url"])).body)[:2] == (320, 180)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ async def test_streamed_speech(ask: Asker, encoding: str) -> None:
     decode = bytes.fromhex if encoding == "hex" else base64.b64decode
     assert [choice["index"] for choice in choices] == [*range(len(chunks))]
     assert len(chunks) > 1
-    assert b"".join(decode(choice["delta"]["content"]) for choice in choices) == pcm(body["input"], "tongtong")
+    assert b"".join(decode(choice["delta"]["content"]) for choice in choices) == pcm("Hello. " * 10, "tongtong")
     assert choices[0]["delta"]["return_sample_rate"] == 24_000
     assert last["choices"] == [{"index": len(chunks), "finish_reason": "stop"}]
 
@@ -260,7 +260,7 @@ async def test_the_life_of_a_voice(ask: Asker) -> None:
     listed = await ask.request("GET", "/voice/list", params={"voiceType": "PRIVATE", "voiceName": "声音"})
     assert (await ask.post(body, "/voice/clone")).code == "1214"
     assert [each["voice"] for each in listed.json["voice_list"]] == [voice]
-    assert read_wav((await fetched(ask, listed.json["voice_list"][0]["download_url"])).body)
+    assert transcript((await fetched(ask, listed.json["voice_list"][0]["download_url"])).body) == "Hi"
     assert (await ask.post(SPEAK | {"voice": voice}, "/audio/speech")).body == pcm(SPEAK["input"], voice)
     deleted = await ask.post({"voice": voice}, "/voice/delete")
     assert deleted.json["voice"] == voice

@@ -85,11 +85,11 @@ async def test_paths_without_an_endpoint_can_be_scripted() -> None:
     async with simulated(
         Scenario(replies=[Json({"id": "1"}, 201), Raw(b"%PDF", content_type="application/pdf")])
     ) as ask:
-        created = await ask.request("POST", "/fine_tuning/jobs", data=b"x")
+        created = await ask.request("POST", "/unheard/of", data=b"x")
         assert (created.status, created.json) == (201, {"id": "1"})
-        content = await ask.request("GET", "/fine_tuning/jobs/1/events")
+        content = await ask.request("GET", "/unheard/of/1")
         assert (content.body, content.headers["content-type"]) == (b"%PDF", "application/pdf")
-        assert (await ask.request("GET", "/fine_tuning/jobs/1/events")).json["msg"] == "404 NOT_FOUND"
+        assert (await ask.request("GET", "/unheard/of/1")).json["msg"] == "404 NOT_FOUND"
 
 
 async def test_gateway_answers() -> None:

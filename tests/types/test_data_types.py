@@ -573,6 +573,9 @@ class Sent(NamedTuple):
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 IDS: dict[str, Any] = {"request_id": "request-1", "user_id": "user-1"}
+CHECK = {"type": "ALL", "status": "DISABLE"}
+BEYOND: dict[str, Any] = {"user": "u", "sensitive_word_check": CHECK}
+"""Fields that only the official SDK has."""
 SEARCHED: dict[str, Any] = {
     "model": "web-search-pro", "messages": MESSAGES, "scope": "s", "location": "北京", "recent_days": 7,
     "request_id": "request-1",
@@ -581,9 +584,11 @@ JOB_PATH = "/fine_tuning/jobs/{fine_tuning_job_id}"
 
 REQUESTS: list[Sent] = [
     Sent(
-        EmbeddingRequest(model="embedding-3", input=("a", "b"), dimensions=256, encoding_format="float", **IDS),
+        EmbeddingRequest(
+            model="embedding-3", input=("a", "b"), dimensions=256, encoding_format="float", **BEYOND, **IDS
+        ),
         "POST", "/embeddings", "/embeddings",
-        {"model": "embedding-3", "input": ["a", "b"], "dimensions": 256, "encoding_format": "float"} | IDS,
+        {"model": "embedding-3", "input": ["a", "b"], "dimensions": 256, "encoding_format": "float"} | BEYOND | IDS,
         "EmbeddingCreateRequest",
     ),
     Sent(
@@ -624,11 +629,13 @@ REQUESTS: list[Sent] = [
     Sent(
         WebSearchRequest(
             search_query="q", search_engine="search_std", search_intent=False, count=10, search_domain_filter="x.cn",
-            search_recency_filter="noLimit", content_size="high", **IDS,
+            search_recency_filter="noLimit", content_size="high", include_image=True, location="x",
+            sensitive_word_check=CHECK, **IDS,
         ),
         "POST", "/web_search", "/web_search",
         {"search_query": "q", "search_engine": "search_std", "search_intent": False, "count": 10,
-         "search_domain_filter": "x.cn", "search_recency_filter": "noLimit", "content_size": "high"} | IDS,
+         "search_domain_filter": "x.cn", "search_recency_filter": "noLimit", "content_size": "high",
+         "include_image": True, "location": "x", "sensitive_word_check": CHECK} | IDS,
         "WebSearchRequest",
     ),
     Sent(

@@ -84,6 +84,9 @@ ANSWERS: dict[tuple[str, str], type[msgspec.Struct]] = {
 }
 BEYOND: dict[type[Request], set[str]] = {
     agents.AgentRequest: {"conversation_id", "request_id", "user_id", "sensitive_word_check"},
+    agents.AgentAsyncResultRequest: {"conversation_id", "custom_variables"},
+    assistants.AssistantListRequest: {"request_id", "user_id"},
+    assistants.ConversationListRequest: {"request_id", "user_id"},
 }
 """Fields that data.md or the official SDK has and the document has not."""
 

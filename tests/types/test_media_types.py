@@ -35,17 +35,18 @@ COMMON_CHAT: dict[str, Any] = {
 IMAGE: dict[str, Any] = {
     "model": "glm-image", "prompt": "猫", "quality": "hd", "size": "1280x1280", "watermark_enabled": True,
     "user_id": "user-01", "request_id": "request-1", "n": 1, "response_format": "url", "style": "s",
-    "sensitive_word_check": CHECK,
+    "user": "u", "sensitive_word_check": CHECK,
 }  # fmt: skip
 VIDEO: dict[str, Any] = {
     "model": "cogvideox-3", "prompt": "猫", "image_url": ["https://a", "https://b"], "quality": "speed",
     "with_audio": True, "size": "1920x1080", "fps": 30, "duration": 5, "style": "general", "aspect_ratio": "16:9",
     "movement_amplitude": "auto", "watermark_enabled": True, "request_id": "request-1", "user_id": "user-01",
-    "sensitive_word_check": CHECK,
+    "sensitive_word_check": CHECK, "off_peak": True,
 }  # fmt: skip
 RECORDING: dict[str, Any] = {
     "model": "glm-asr-2512", "file": "a.wav", "file_base64": "UklG", "prompt": "p", "hotwords": ["智谱", "GLM"],
     "request_id": "request-1", "user_id": "user-01", "temperature": 0.5,
+    "sensitive_word_check": CHECK,
 }  # fmt: skip
 SPEECH: dict[str, Any] = {
     "model": "glm-tts", "input": "你好", "voice": "tongtong", "speed": 1.0, "volume": 1.0, "response_format": "pcm",
@@ -71,6 +72,7 @@ REQUESTS: list[tuple[type[Request], dict[str, Any], set[str]]] = [
         {
             "model": "m", "input": "i", "voice_data": "a.wav", "voice_text": "t", "response_format": "wav",
             "request_id": "request-1", "user_id": "user-01", "sensitive_word_check": CHECK,
+            "watermark_enabled": True,
         },
         {"model", "input", "voice_data"},
     ),

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, assert_type
 
 from zhipu_async import (
+    AsyncResult,
     AsyncZhipuAI,
+    Batch,
+    Binary,
     Call,
     ChatCompletion,
     ChatCompletionChunk,
+    Download,
     ImagePart,
+    ParserTask,
     RawResponse,
     Stream,
     SystemMessage,
@@ -23,9 +29,17 @@ from zhipu_async import (
     Timeouts,
     ToolMessage,
     UserMessage,
+    VideoTask,
 )
-from zhipu_async.resources import Completions
+from zhipu_async.resources import Completions, Embeddings
+from zhipu_async.types.agents import AgentResponse
+from zhipu_async.types.audio import SpeechAudio, SpeechChunk, Transcription, TranscriptionChunk
+from zhipu_async.types.batches import BatchList
+from zhipu_async.types.documents import ParserResult
+from zhipu_async.types.files import FileDeleted, FileList, FileObject
+from zhipu_async.types.images import ImageList
 from zhipu_async.types.models import ModelList
+from zhipu_async.types.texts import EmbeddingResponse
 
 
 async def plain(client: AsyncZhipuAI) -> None:
@@ -100,9 +114,54 @@ async def raw(client: AsyncZhipuAI) -> None:
     assert_type(await client.request("GET", "/x", response_type=ModelList), ModelList)
 
 
+async def other_endpoints(client: AsyncZhipuAI) -> None:
+    """Structs, ids by position, files, streams beside files, aliases."""
+    assert_type(await client.embeddings.create(model="embedding-3", input=["a", "b"]), EmbeddingResponse)
+    assert_type(await client.files.delete("file-1"), FileDeleted)
+    assert_type(await client.files.create(file="a.jsonl", purpose="batch", progress=print), FileObject)
+    assert_type(await client.images.generations(model="cogview-4", prompt="a"), ImageList)
+    assert_type(await client.audio.transcriptions.create(model="glm-asr-2512", file=b"x"), Transcription)
+    transcribing = await client.audio.transcriptions.create(model="glm-asr-2512", file=b"x", stream=True)
+    assert_type(transcribing, Stream[TranscriptionChunk, Transcription])
+    assert_type(await client.agents.invoke(agent_id="a", messages=[]), AgentResponse)
+
+
+async def files(client: AsyncZhipuAI) -> None:
+    """A file in memory, as it arrives, under a path; speech also as a stream."""
+    assert_type(await client.files.content("file-1"), Binary)
+    assert_type(await client.files.content.open("file-1"), Download)
+    assert_type(await client.files.content.to_file("a.jsonl", "file-1", progress=print), Path)
+    assert_type(await client.download("https://x.test/a.png", timeout=3), Binary)
+    assert_type(await client.download.to_file("a.png", "https://x.test/a.png"), Path)
+    assert_type(await client.audio.speech(model="glm-tts", input="a", voice="tongtong"), Binary)
+    speaking = await client.audio.speech(model="glm-tts", input="a", voice="tongtong", stream=True)
+    assert_type(speaking, Stream[SpeechChunk, SpeechAudio])
+
+
+async def lists(client: AsyncZhipuAI) -> None:
+    """One page, all elements, all pages."""
+    assert_type(await client.files.list(purpose="batch"), FileList)
+    async for file in client.files.list(purpose="batch"):
+        assert_type(file, FileObject)
+    async for page in client.batches.list().pages():
+        assert_type(page, BatchList)
+    asyncio.create_task(client.files.list(purpose="batch"))  # noqa: RUF006
+
+
+async def waiting(client: AsyncZhipuAI) -> None:
+    """Each kind of task has its own result."""
+    video = await client.videos.generations(model="cogvideox-3", prompt="a")
+    assert_type(video, VideoTask)
+    assert_type(await client.wait(video, timeout=600), AsyncResult)
+    assert_type(await client.wait(VideoTask(id="1")), AsyncResult)
+    assert_type(await client.wait(Batch(id="1"), progress=lambda batch: print(batch.status)), Batch)
+    assert_type(await client.wait(ParserTask(task_id="1")), ParserResult)
+
+
 def calls() -> None:
     """Unsent calls are typed by their answer."""
     assert_type(Completions.create.call(model="m", messages=[]), Call[ChatCompletion])
+    assert_type(Embeddings.create.call(model="m", input="a"), Call[EmbeddingResponse])
 
 
 async def refused(client: AsyncZhipuAI) -> None:
@@ -112,5 +171,8 @@ async def refused(client: AsyncZhipuAI) -> None:
     await create(model="m")  # type: ignore[call-overload]
     await create(model=4, messages=[])  # type: ignore[call-overload]
     await create(model="m", messages=[], temperature="hot")  # type: ignore[call-overload]
+    await client.embeddings.create(model="m", inputs="a")  # type: ignore[call-arg]
+    await client.files.content(5)  # type: ignore[arg-type]
+    await client.wait("id")  # type: ignore[call-overload]
     AsyncZhipuAI(base_ulr="zai")  # type: ignore[call-arg]
     AsyncZhipuAI(auth="basic")  # type: ignore[arg-type]

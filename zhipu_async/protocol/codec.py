@@ -94,7 +94,9 @@ def encode(
         body=body,
         headers=headers,
         timeouts=Timeouts.of(
-            timeout if timeout_option is None else timeout_option, stream=call.stream, default=default
+            timeout if timeout_option is None else timeout_option,
+            stream=call.stream or endpoint.binary is not None,
+            default=default,
         ),
         model=call.model,
         stream=call.stream,

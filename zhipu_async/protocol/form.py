@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import mimetypes
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
@@ -33,6 +35,8 @@ class FilePiece:
     source: FileSource
     start: int | None = None
     """Where an open file stood; None for one that cannot seek, and for what is no open file."""
+    name: str = field(default="the file", compare=False)
+    """What errors call it."""
 
     @property
     def rewindable(self) -> bool:
@@ -69,7 +73,7 @@ def form(fields: Mapping[str, Any], files: Collection[str], boundary: str) -> Fo
         for element in _elements(value, of_files=name in files):
             upload = as_upload(name, element) if name in files else None
             head = f'Content-Disposition: form-data; name="{_quoted(name)}"{_file_head(upload) if upload else ""}'
-            content = FilePiece(upload.source, _position(upload.source)) if upload else _bytes(_text(element))
+            content = _piece(upload) if upload else _bytes(_text(element))
             pieces += [_bytes(f"--{boundary}\r\n{head}\r\n\r\n"), content, b"\r\n"]
     pieces.append(_bytes(f"--{boundary}--\r\n"))
     return Form(boundary, tuple(pieces))
@@ -99,6 +103,10 @@ def as_upload(name: str, value: Any) -> FileUpload:
         raise ConfigError(
             f"{name} must be bytes, a path, an open binary file or (name, one of these), not {type(value).__name__}"
         )
+    if isinstance(source, io.TextIOBase):
+        raise ConfigError(f"{name} is a file in text mode: open it with mode 'rb'")
+    if inspect.iscoroutinefunction(getattr(source, "read", None)):
+        raise ConfigError(f"{name} has an asynchronous read(): give its bytes, or the file inside it")
     return msgspec.structs.replace(upload, filename=upload.filename or _name_of(source) or name)
 
 
@@ -115,17 +123,19 @@ def media_type_of(filename: str) -> str:
     return _MORE_TYPES.get(ending) or _TYPES.guess_type(f"x{ending}")[0] or _ANY
 
 
-def _position(source: Any) -> int | None:
-    """Where an open file stands, None when it cannot seek. ConfigError when it is closed."""
+def _piece(upload: FileUpload) -> FilePiece:
+    """The file with the place where it stands, if it can seek. ConfigError when it is closed."""
+    source: Any = upload.source
+    name = repr(upload.filename)
     if not hasattr(source, "read"):
-        return None
+        return FilePiece(source, None, name)
     try:
         position: int | None = source.tell() if source.seekable() else None
     except AttributeError:
-        return None
+        position = None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the file cannot be read: {error}") from error
-    return position
+        raise ConfigError(f"cannot read {name}: {error}") from error
+    return FilePiece(source, position, name)
 
 
 def _name_of(source: Any) -> str | None:

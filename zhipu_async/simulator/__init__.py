@@ -4,6 +4,7 @@ from zhipu_async.simulator.application import SERVICE, Service, application
 from zhipu_async.simulator.authentication import DEFAULT_KEY
 from zhipu_async.simulator.codes import BUSINESS_CODES
 from zhipu_async.simulator.forms import Upload
+from zhipu_async.simulator.realtime import Talk
 from zhipu_async.simulator.replies import (
     DONE,
     Answer,
@@ -50,6 +51,7 @@ __all__ = [
     "SeenRequest",
     "Service",
     "Simulator",
+    "Talk",
     "ToolCall",
     "Upload",
     "application",

@@ -142,6 +142,8 @@ class Wire:
             while 100 <= message.code < 200:
                 message, payload = await protocol.read()
         except BROKEN as error:
+            if isinstance(body, Upload) and error is body.failure:  # an OSError of the caller's own
+                raise
             raise lost(error, reused=self.reused, what="no answer came") from error
         finally:
             if sending is not None and not sending.done():  # an answer before the end: the rest is not wanted
@@ -162,10 +164,11 @@ class Wire:
                 async for block in blocks:
                     await writer.write(block)
             await writer.write_eof()
-        except BROKEN:
-            protocol.force_close()  # the answer may say why, if one came before the end
         except Exception as error:
-            protocol.set_exception(error)
+            if isinstance(error, BROKEN) and error is not body.failure:
+                protocol.force_close()  # the answer may say why, if one came before the end
+            else:
+                protocol.set_exception(error)
 
     def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:
         """The clocks of the body; see :meth:`.clocks.SilenceWatch.limit`."""

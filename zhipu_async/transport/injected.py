@@ -21,7 +21,8 @@ from aiohttp import (
 from yarl import URL
 
 from ..config import Limits, Timeouts
-from ..errors import ClientClosedError, ConfigError, ConnectError, ZhipuError
+from ..errors import ClientClosedError, ConfigError, ConnectError, TransportError, ZhipuError
+from ..protocol.codec import merge_headers
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.form import Form
 from ..telemetry import CallRecord
@@ -53,9 +54,11 @@ class InjectedSession:
         async with Upload(request.body, request, clock) as upload:
             try:
                 return await self._open(request, headers, clock, record, upload)
-            except ZhipuError:
+            except ZhipuError as error:
                 if upload.failure is not None:  # which aiohttp wraps in an error of its own
                     raise upload.failure from None
+                if isinstance(error, TransportError) and upload.begun:
+                    error.arrived = True
                 raise
 
     async def _open(
@@ -68,8 +71,11 @@ class InjectedSession:
     ) -> InjectedExchange:
         session, timeouts = self._usable(), request.timeouts
         clock.phase("first_byte", timeouts.first_byte, sent=True)
+        own = {"Accept-Encoding": encoding.ACCEPTED}
+        if body is not None:
+            own["Content-Type"] = "application/json"
         if isinstance(body, Upload) and body.length is not None:
-            headers = {**headers, "Content-Length": str(body.length)}
+            own["Content-Length"] = str(body.length)
         self._in_use += 1
         response: ClientResponse | None = None
         try:
@@ -77,7 +83,7 @@ class InjectedSession:
                 request.method,
                 URL(request.url, encoded=True),
                 data=body.__aiter__() if isinstance(body, Upload) else body,
-                headers={"Accept-Encoding": encoding.ACCEPTED, "Content-Type": "application/json", **headers},
+                headers=merge_headers(own, headers),
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=False,

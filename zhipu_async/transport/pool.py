@@ -77,35 +77,36 @@ class SessionPool:
         fresh: bool,
     ) -> Wire:
         """Send ``request`` and wait for the head of its answer; ``fresh``: on a connection that carried nothing yet."""
-        if not isinstance(request.body, Form):
-            return await self._open(request, headers, clock, record, request.body, fresh=fresh)
-        async with Upload(request.body, request, clock) as upload:
-            return await self._open(request, headers, clock, record, upload, fresh=fresh)
-
-    async def _open(
-        self,
-        request: HTTPRequest,
-        headers: Mapping[str, str],
-        clock: AttemptClock,
-        record: CallRecord,
-        body: bytes | Upload | None,
-        *,
-        fresh: bool,
-    ) -> Wire:
         pool = await self._here()
         target = self._target(request.url)
         wire = await pool.lease(target, clock, record, request.timeouts, fresh=fresh)
         wire.pool = self
         try:
-            clock.phase("first_byte", request.timeouts.first_byte, sent=True)
-            opening = head(request, target, headers, body.length if isinstance(body, Upload) else len(body or b""))
-            await wire.request(opening, body, method=request.method, limits=self._limits)
+            if isinstance(request.body, Form):
+                clock.phase(None)
+                async with Upload(request.body, request, clock) as upload:  # now: each open file has its connection
+                    await self._exchange(wire, request, target, headers, clock, upload)
+            else:
+                await self._exchange(wire, request, target, headers, clock, request.body)
         except BaseException:
             wire.close()
             raise
         clock.phase(None)
         record.first_byte()
         return wire
+
+    async def _exchange(
+        self,
+        wire: Wire,
+        request: HTTPRequest,
+        target: Target,
+        headers: Mapping[str, str],
+        clock: AttemptClock,
+        body: bytes | Upload | None,
+    ) -> None:
+        clock.phase("first_byte", request.timeouts.first_byte, sent=True)
+        opening = head(request, target, headers, body.length if isinstance(body, Upload) else len(body or b""))
+        await wire.request(opening, body, method=request.method, limits=self._limits)
 
     async def lend(self, url: str, clock: AttemptClock, record: CallRecord, timeouts: Timeouts) -> Lease:
         """The way to a WebSocket at ``url``, which holds a connection like any call."""

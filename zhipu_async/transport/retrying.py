@@ -99,7 +99,7 @@ class RetryingTransport:
         """One attempt; the idle race is repeated at once on a fresh connection and counts as the same attempt."""
         call.begin(asyncio.get_running_loop().time())
         try:
-            return await self._once(call, receive, fresh=call.request.creates)
+            return await self._once(call, receive, fresh=call.request.creates or not call.request.repeatable)
         except TransportError as error:
             if not at_once(error, creates=call.request.creates) or not call.sendable_after(error):
                 raise

@@ -108,11 +108,14 @@ class AgentEitherRequest(AgentParameters, kw_only=True, frozen=True, omit_defaul
     stream: bool | None
 
 
-class AgentAsyncResultRequest(Request, kw_only=True, frozen=True, omit_defaults=True):
+class AgentAsyncResultRequest(Request, frozen=True, omit_defaults=True):
     """Look how the work of an agent stands."""
 
     agent_id: str
     async_id: str
+    conversation_id: str | None = None
+    """Known to the official SDK, without a documented effect, as the one below."""
+    custom_variables: Mapping[str, Any] | None = None
 
 
 class SlidePage(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

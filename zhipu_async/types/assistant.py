@@ -90,6 +90,8 @@ class AssistantListRequest(Request, frozen=True, omit_defaults=True):
 
     assistant_id_list: Sequence[str] | None = None
     """Only these; all when it is left out or empty. It is always sent."""
+    request_id: str | None = None
+    user_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.assistant_id_list is None:
@@ -104,6 +106,8 @@ class ConversationListRequest(Request, frozen=True, omit_defaults=True):
     """From 1, the default."""
     page_size: int | None = None
     """1 to 100; the service's default is 5."""
+    request_id: str | None = None
+    user_id: str | None = None
 
 
 # ---------------------------------------------------------------- answers

@@ -37,6 +37,7 @@ class TranscriptionParameters(Transfer, kw_only=True, frozen=True, omit_defaults
     """6 to 128 characters: the end user, for abuse control."""
     temperature: float | None = None
     """The older model only."""
+    sensitive_word_check: SensitiveWordCheck | Mapping[str, Any] | None = None
 
 
 class TranscriptionRequest(TranscriptionParameters, kw_only=True, frozen=True, omit_defaults=True):
@@ -219,6 +220,7 @@ class SpeechCustomizationRequest(Transfer, kw_only=True, frozen=True, omit_defau
     request_id: str | None = None
     user_id: str | None = None
     sensitive_word_check: SensitiveWordCheck | Mapping[str, Any] | None = None
+    watermark_enabled: bool | None = None
 
 
 # ---------------------------------------------------------------- voices

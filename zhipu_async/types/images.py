@@ -29,9 +29,10 @@ class ImageParameters(Request, kw_only=True, frozen=True, omit_defaults=True):
     request_id: str | None = None
     """Unique per call."""
     n: int | None = None
-    """Not documented; one image comes in practice, as for the three below."""
+    """Known to the official SDK, without a documented effect (one image comes in practice), as the four below."""
     response_format: str | None = None
     style: str | None = None
+    user: str | None = None
     sensitive_word_check: SensitiveWordCheck | Mapping[str, Any] | None = None
 
 

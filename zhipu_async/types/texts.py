@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from .base import Request, Response
-from .chat import Usage
+from .chat import SensitiveWordCheck, Usage
 from .messages import URL, ImagePart, Message, TextPart, VideoPart
 from .tools import Tool
 
@@ -27,7 +27,9 @@ class EmbeddingRequest(Request, kw_only=True, frozen=True, omit_defaults=True):
     request_id: str | None = None
     user_id: str | None = None
     encoding_format: str | None = None
-    """Known to the official SDK, without a documented effect."""
+    """Known to the official SDK, without a documented effect, as the two below."""
+    user: str | None = None
+    sensitive_word_check: SensitiveWordCheck | Mapping[str, Any] | None = None
 
 
 class Embedding(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -48,3 +48,5 @@ class VideoRequest(Request, kw_only=True, frozen=True, omit_defaults=True):
     user_id: str | None = None
     """6 to 128 characters: the end user, for abuse control."""
     sensitive_word_check: SensitiveWordCheck | Mapping[str, Any] | None = None
+    off_peak: bool | None = None
+    """Known to the official SDK, without a documented effect."""

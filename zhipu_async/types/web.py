@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from .base import Request, Response
+from .chat import SensitiveWordCheck
 from .messages import Message
 
 # ---------------------------------------------------------------- search
@@ -33,6 +34,10 @@ class WebSearchRequest(Request, kw_only=True, frozen=True, omit_defaults=True):
     """6 to 64 characters, unique per call."""
     user_id: str | None = None
     """6 to 128 characters."""
+    include_image: bool | None = None
+    """Known to the official SDK, without a documented effect, as the two below."""
+    location: str | None = None
+    sensitive_word_check: SensitiveWordCheck | Mapping[str, Any] | None = None
 
 
 class SearchIntent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -8,19 +8,22 @@ from zhipu_async import AsyncZhipuAI
 from zhipu_async.config import key_in_environment
 from zhipu_async.simulator import Pace, Scenario, Simulator
 
-PACE = Pace(first_token=0.1, per_chunk=0.005)
+USUAL = Scenario(pace=Pace(first_token=0.1, per_chunk=0.005))
 """Seconds: about as one sees it with the real service, only faster."""
 
 
 @asynccontextmanager
-async def connect(**options: Any) -> AsyncGenerator[AsyncZhipuAI, None]:
-    """A client with these options. In a program of your own, ``async with AsyncZhipuAI() as client`` is all."""
+async def connect(scenario: Scenario = USUAL, **options: Any) -> AsyncGenerator[AsyncZhipuAI, None]:
+    """A client with these options; the scenario is the simulator's.
+
+    In a program of your own, ``async with AsyncZhipuAI() as client`` is all.
+    """
     if key_in_environment():
         async with AsyncZhipuAI(**options) as client:
             yield client
         return
     async with (
-        Simulator(Scenario(pace=PACE)) as simulator,
+        Simulator(scenario) as simulator,
         AsyncZhipuAI(simulator.api_key, base_url=simulator.base_url, **options) as client,
     ):
         yield client

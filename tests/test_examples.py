@@ -40,6 +40,65 @@ SHOWN = {
         r"kept: 'This stream breaks off'",
     ],
     "many_at_once.py": [r"40 answers and 0 failures", r"39 squared", r"[1-9]\d* tokens, latency p50 0\.\d+"],
+    "embeddings_search.py": [
+        r"72 sentences, 512 numbers each",
+        r"journey.*\?\n +0\.\d\d +chapter 64: .* a thousand li commenced with a single step",
+        r"soft as water\?",
+        r"chapter 78: There is nothing in the world more soft and weak than water",
+    ],
+    "rerank.py": [
+        r"most moons\?\n +0\.\d\d +With more than a hundred of them, Saturn",
+        r"0\.\d\d +\w+",
+        r"0\.\d\d +\w+",
+    ],
+    "image_to_file.py": [
+        r"(?P<size>\d+) of (?P=size) bytes\nsaved: lighthouse\.png (?P=size) bytes",
+        r"in memory: image/png [1-9]\d* bytes",
+    ],
+    "video_with_waiting.py": [
+        r"(?=.*failed, 1234: no picture came of it)",  # the two films are made at once
+        r"not done within 1 s; it goes on",
+        r"lighthouse in a storm: PROCESSING",
+        r"lighthouse in a storm: SUCCESS",
+        r"\w+\.mp4, [1-9]\d* bytes",
+    ],
+    "speech_to_file.py": [
+        r"in memory: audio/wav [1-9]\d* bytes",
+        r"saved: keeper\.wav [1-9]\d* bytes",
+        r"(piece: [1-9]\d* bytes at 24000 samples a second\n){3,}",
+        r"whole: [1-9]\d* bytes",
+    ],
+    "transcription.py": [
+        r"heard: The lighthouse keeper",
+        r"The\| lighthouse\| keeper\|",
+        r"whole: The lighthouse keeper",
+    ],
+    "file_upload_and_batch.py": [
+        r"sent [1-9]\d* bytes",
+        r"completed: 12 of 13 answered, 1 failed",
+        r"square-1: .*What is 1 squared",
+        r"square-12: .*What is 12 squared",
+        r"without-messages: FAILED .*1214",
+        r"batches: \['completed'\]",
+        r"kept: squares\.jsonl",
+        r"deleted: True",
+    ],
+    "web_search.py": [r"ref_1: .*lighthouses", r"ref_3: ", r"read: \w+", r"# \w+"],
+    "agents_and_knowledge.py": [
+        r"translated: .*早上好",
+        r"streamed: .*thank you",
+        r"taken: \['tao_te_ching\.txt'\] refused: \[\]",
+        r"found: 0\.\d\d .*a thousand li commenced with a single step",
+        r"\n\S.*a thousand li commenced with a single step",
+        r"asked for: .*thousand li",
+        r"base: Tao Te Ching 1",
+    ],
+    "file_parser.py": [
+        r"task: succeeded 7742 characters",
+        r"at once: succeeded .* True",
+        r"# Sentences of the Tao Te Ching",
+    ],
+    "realtime.py": [r"heard: A sound of 1\.00 seconds", r"lighthouse keeper", r"\d\.\d seconds of sound, completed"],
 }
 """What each example prints, in this order."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +13,21 @@ from typing import Any
 import pytest
 
 from tests.virtual_time import run
+from zhipu_async import AsyncZhipuAI
 from zhipu_async.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    ClientClosedError,
     ConfigError,
     ConnectError,
     ConnectionLost,
     NotFoundError,
     OverloadedError,
+    PoolFull,
+    PoolTimeout,
     RateLimitError,
+    RequestTimeout,
     ServerError,
     TaskFailed,
     TaskTimeout,
@@ -28,9 +35,11 @@ from zhipu_async.errors import (
 )
 from zhipu_async.polling import KINDS, Poller
 from zhipu_async.protocol.endpoint import Call
+from zhipu_async.types.agents import AgentChoice, AgentResponse
+from zhipu_async.types.base import Failure
 from zhipu_async.types.batches import Batch
 from zhipu_async.types.documents import ParserResult, ParserTask
-from zhipu_async.types.tasks import AsyncResult, ChatTask, FailureReason, ImageTask, VideoTask
+from zhipu_async.types.tasks import AsyncResult, ChatTask, ImageTask, VideoTask
 
 RUNNING = AsyncResult(task_status="PROCESSING")
 DONE = AsyncResult(task_status="SUCCESS")
@@ -123,6 +132,9 @@ def test_each_kind_is_asked_after_at_its_endpoint(task: Any, endpoint: str) -> N
         ServerError("gateway", status=502, retryable=True),
         ConnectionLost("gone"),
         ConnectError("nobody there"),
+        RequestTimeout("no answer within 30 s", clock="total"),
+        PoolTimeout("no connection was free"),
+        PoolFull("all connections are in use"),
     ],
     ids=str,
 )
@@ -155,7 +167,7 @@ def test_lasting_trouble_ends_the_wait(error: APIError) -> None:
     ("answer", "code", "reason"),
     [
         (AsyncResult(task_status="FAIL"), None, ""),
-        (AsyncResult(task_status="FAIL", error=FailureReason(code="1301", message="unsafe")), "1301", "unsafe"),
+        (AsyncResult(task_status="FAIL", error=Failure(code="1301", message="unsafe")), "1301", "unsafe"),
         (AsyncResult(task_status="FAIL", error="broken"), None, "broken"),
         (AsyncResult(task_status="FAIL", message="broken"), None, "broken"),
     ],
@@ -281,3 +293,59 @@ def test_all_kinds_are_known() -> None:
     assert {kind.__name__ for kind in KINDS} == {
         "ChatTask", "ImageTask", "VideoTask", "ParserTask", "Batch", "AgentResponse",
     }  # fmt: skip
+
+
+def test_an_agent_that_answered_at_once_is_not_asked_after() -> None:
+    """Such an answer has no number to ask for: it is given back, or raised, as it is."""
+    service = Service()
+    done = AgentResponse(agent_id="a", status="success", choices=[AgentChoice()])
+    assert wait(service, done) is done
+    with pytest.raises(TaskFailed):
+        wait(service, AgentResponse(agent_id="a", status="failed"))
+    assert service.asked == []
+
+
+def test_an_agent_without_its_id_cannot_be_asked_after() -> None:
+    """The question needs both ids: ConfigError that names the missing one, before anything is asked."""
+    service = Service()
+    with pytest.raises(ConfigError, match="agent_id"):
+        wait(service, AgentResponse(async_id="1", status="pending"))
+    assert service.asked == []
+
+
+def test_the_end_of_the_client_ends_all_waits() -> None:
+    """The first question that meets a closed client frees all that stand in the queue: no wait of minutes for them."""
+    service = Service(of=lambda _, now: ClientClosedError("closed") if now > 10 else RUNNING)
+
+    async def many() -> tuple[float, set[type[BaseException | Any]]]:
+        poller = Poller(service.send, 1)
+        waits = [poller.wait(ChatTask(id=str(number)), None, None) for number in range(1000)]
+        results = await asyncio.gather(*waits, return_exceptions=True)
+        return asyncio.get_running_loop().time(), {type(result) for result in results}
+
+    seconds, kinds = run(many())
+    assert seconds < 20
+    assert kinds == {ClientClosedError}
+
+
+async def test_clients_with_other_options_share_the_rate() -> None:
+    """``with_options`` for each wait does not multiply the questions."""
+    async with AsyncZhipuAI("k.s", base_url="http://127.0.0.1:9") as client:
+        gates = {id(other._poller._gate()) for other in (client, client.with_options(timeout=1), client.with_options())}
+    assert len(gates) == 1
+
+
+def test_a_client_does_not_keep_the_loops_that_it_served() -> None:
+    """A service that runs one loop after another does not grow."""
+    service = Service(DONE)
+    poller = Poller(service.send, 20)
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def once() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await poller.wait(ChatTask(id="1"), None, None)
+
+    for _ in range(4):
+        run(once())
+    gc.collect()
+    assert [loop() is None for loop in loops[:3]] == [True] * 3

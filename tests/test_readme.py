@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import zhipu_async
+from zhipu_async.catalogue import rows
 from zhipu_async.config import KEY_VARIABLES, PLATFORMS, URL_VARIABLES
 from zhipu_async.simulator import Simulator
 
@@ -88,6 +89,24 @@ def test_keys_and_endpoints_are_those_of_the_code() -> None:
         assert re.search(rf'`"{name}"`[^|]*\| `{re.escape(url)}` \|', README)
     for variable in (*KEY_VARIABLES, *URL_VARIABLES.values()):
         assert f"`{variable}`" in README
+
+
+def test_every_resource_is_in_the_table() -> None:
+    """The table of what there is beside chat names every resource of the client, and nothing else."""
+    table = README[README.index("| `client.` |") : README.index("### Embeddings and rerank")]
+    cells = [line.split("|")[1] for line in table.strip().splitlines()[2:]]
+    named = {name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)}
+    assert named == {row.name.rpartition(".")[0] for row in rows() if row.path != "{url}"} | {"realtime"}
+
+
+def test_the_names_of_the_official_sdk_are_aliases() -> None:
+    """What the table of names puts side by side is the same call."""
+    table = README[README.index("| Name there |") : README.index("## Keys and endpoints")].splitlines()[2:]
+    endpoints = {name: row for row in rows() for name in (row.name, *row.aliases)}
+    for line in filter(None, table):
+        theirs, ours = (re.findall(r"`([\w.]+)`", cell) for cell in line.split("|")[1:3])
+        assert [endpoints[name] for name in theirs] == [endpoints[name] for name in ours]
+        assert not set(theirs) & set(ours)
 
 
 def test_names_in_the_text_exist() -> None:

@@ -42,12 +42,11 @@ from .errors import (
 )
 from .pages import Pages
 from .protocol.endpoint import Call, Endpoint
-from .realtime import RealtimeSession
 from .streaming import Stream
 from .telemetry import AttemptFailed, CallFailed, CallSucceeded, Event, Hook, ModelStatistics, Timing
 from .transport.pool import PoolStatistics
 from .types.base import Progress
-from .types.batches import Batch
+from .types.batches import Batch, BatchLine, BatchOutput
 from .types.chat import ChatCompletion, ChatCompletionChunk, ResponseFormat, Thinking, Usage
 from .types.documents import ParserTask
 from .types.events import (
@@ -87,6 +86,8 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "Batch",
+    "BatchLine",
+    "BatchOutput",
     "Binary",
     "Call",
     "CallFailed",
@@ -132,7 +133,6 @@ __all__ = [
     "QuotaError",
     "RateLimitError",
     "RawResponse",
-    "RealtimeSession",
     "ReasoningDelta",
     "RequestTimeout",
     "ResponseFormat",

@@ -106,10 +106,17 @@ class Method(Generic[P, T]):
     endpoint: Endpoint[T]
     request: Callable[P, Request]
     """The struct of the arguments."""
+    _name = "create"
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._name = vars(self).get("_name", f"{owner.__name__}.{name}")  # a second name is an alias
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
-        """The call with these arguments, not sent."""
-        return Call(self.endpoint, self.request(*args, **kwargs))
+        """The call with these arguments, not sent. TypeError for a name that it does not have."""
+        try:
+            return Call(self.endpoint, self.request(*args, **kwargs))
+        except TypeError as error:
+            raise TypeError(f"{self._name}(): {error}") from None
 
 
 class Unary(Method[P, T]):
@@ -141,7 +148,7 @@ class Unary(Method[P, T]):
         def method(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
             return sender.send(self.call(*args, **kwargs))
 
-        return cast(Callable[P, Coroutine[Any, Any, T]], _described(method, self.request))
+        return cast(Callable[P, Coroutine[Any, Any, T]], _described(method, self._name, self.request))
 
 
 class Paged(Method[P, T], Generic[P, T, Item]):
@@ -166,7 +173,7 @@ class Paged(Method[P, T], Generic[P, T, Item]):
             call = self.call(*args, **kwargs)
             return Pages(lambda request: sender.send(replace(call, arguments=request)), call.arguments)
 
-        return cast(Callable[P, Pages[T, Item]], _described(method, self.request))
+        return cast(Callable[P, Pages[T, Item]], _described(method, self._name, self.request))
 
 
 class Events(Method[P, T], Generic[P, C, T]):
@@ -193,7 +200,7 @@ class Events(Method[P, T], Generic[P, C, T]):
         def method(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Stream[C, T]]:
             return sender.open(self.call(*args, **kwargs), self._kind)
 
-        return cast(Callable[P, Coroutine[Any, Any, Stream[C, T]]], _described(method, self.request))
+        return cast(Callable[P, Coroutine[Any, Any, Stream[C, T]]], _described(method, self._name, self.request))
 
 
 class CreateMethod(Protocol[P, T, S, C, E]):
@@ -235,7 +242,7 @@ class Streaming(Method[P, T], Generic[P, T, S, C, E]):
     def call(self, *args: S.args, **kwargs: S.kwargs) -> Call[T]: ...
     def call(self, *args: Any, **kwargs: Any) -> Call[T]:
         """The call with these arguments, not sent. The three request types differ in the type of ``stream`` only."""
-        return Call(self.endpoint, cast(Callable[..., Request], self.request)(*args, **_checked_stream(kwargs)))
+        return super().call(*args, **_checked_stream(kwargs))
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Self: ...
@@ -250,7 +257,7 @@ class Streaming(Method[P, T], Generic[P, T, S, C, E]):
             call = cast(Callable[..., Call[T]], self.call)(*args, **kwargs)
             return sender.open(call, self._kind) if call.stream else sender.send(call)
 
-        return cast(CreateMethod[P, T, S, C, E], _described(method, self.request, self._either_request))
+        return cast(CreateMethod[P, T, S, C, E], _described(method, self._name, self.request, self._either_request))
 
 
 class DownloadMethod(Generic[P]):
@@ -278,8 +285,8 @@ class DownloadMethod(Generic[P]):
 
     def _file(self, *args: P.args, **kwargs: P.kwargs) -> Call[Any]:
         call = self._call(*args, **kwargs)
-        if call.stream:
-            raise ConfigError("stream=True asks for events: await the method itself")
+        if call.stream or self._sender.raw_sender is self._sender:
+            raise ConfigError("stream=True asks for events, and a raw answer comes whole: await the method itself")
         return call
 
 
@@ -306,7 +313,7 @@ class Downloading(Method[P, Binary]):
         if instance is None:
             return self
         method = DownloadMethod(instance._sender, self.call)  # pyright: ignore[reportPrivateUsage]
-        return cast(DownloadMethod[P], _described(method, self.request))
+        return cast(DownloadMethod[P], _described(method, self._name, self.request))
 
 
 class SpeechMethod(DownloadMethod[P], Generic[P, C, T, S, E]):
@@ -360,7 +367,7 @@ class Speaking(Downloading[P], Generic[P, C, T, S, E]):
         if instance is None:
             return self
         method = SpeechMethod[P, C, T, S, E](instance._sender, self.call, self._kind)  # pyright: ignore[reportPrivateUsage]
-        return cast("SpeechMethod[P, C, T, S, E]", _described(method, self.request, self._either_request))
+        return cast("SpeechMethod[P, C, T, S, E]", _described(method, self._name, self.request, self._either_request))
 
 
 def _checked_stream(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -374,11 +381,10 @@ async def _as_it_comes(download: Download) -> Download:
     return download
 
 
-def _described(method: Callable[..., Any], request: Callable[..., Any], *wider: Callable[..., Any]) -> Any:
+def _described(method: Any, name: str, request: Callable[..., Any], *wider: Callable[..., Any]) -> Any:
     """``method`` with the signature and the docstring of its request struct, for ``help`` and the editor."""
-    described = cast(Any, method)
-    described.__name__ = described.__qualname__ = "create"
-    described.__signature__, described.__doc__ = _description(request, *wider)
+    method.__name__, method.__qualname__ = name.rpartition(".")[2], name
+    method.__signature__, method.__doc__ = _description(request, *wider)
     return method
 
 
@@ -389,7 +395,6 @@ def _description(request: Callable[..., Any], *wider: Callable[..., Any]) -> tup
     annotations = {
         name: item.annotation for other in wider for name, item in inspect.signature(other).parameters.items()
     }
-    parameters = [
-        item.replace(annotation=annotations.get(name, item.annotation)) for name, item in signature.parameters.items()
-    ]
+    given = signature.parameters.items()
+    parameters = [item.replace(annotation=annotations.get(name, item.annotation)) for name, item in given]
     return signature.replace(parameters=parameters), inspect.getdoc(request)

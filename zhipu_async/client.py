@@ -16,7 +16,6 @@ from .errors import ConfigError
 from .polling import POLL_SECONDS, Poller
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
-from .realtime import Realtime
 from .telemetry import Hook, ModelStatistics, Telemetry
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
@@ -32,6 +31,8 @@ from .version import VERSION
 
 if TYPE_CHECKING:
     from aiohttp import BaseConnector, ClientSession
+
+    from .realtime import Realtime
 
 T = TypeVar("T")
 
@@ -140,10 +141,16 @@ class AsyncZhipuAI:
         self._owner = True
         self._begin(settings, opener, Telemetry(hooks))
 
-    def _begin(self, settings: Settings, opener: SessionPool | InjectedSession, telemetry: Telemetry) -> None:
+    def _begin(
+        self,
+        settings: Settings,
+        opener: SessionPool | InjectedSession,
+        telemetry: Telemetry,
+        other: Poller | None = None,
+    ) -> None:
         self._sender = Dispatcher(settings, opener, telemetry)
         once = replace(settings, timeout=POLL_SECONDS, retry=replace(settings.retry, retries=0))
-        self._poller = Poller(Dispatcher(once, opener, telemetry).send, settings.limits.polls)
+        self._poller = Poller(Dispatcher(once, opener, telemetry).send, settings.limits.polls, other)
 
     # ------------------------------------------------------------ settings
 
@@ -187,12 +194,14 @@ class AsyncZhipuAI:
         )
         other = type(self).__new__(type(self))
         other._owner = False
-        other._begin(settings, self._sender.opener, self._sender.telemetry)
+        other._begin(settings, self._sender.opener, self._sender.telemetry, self._poller)
         return other
 
     @property
     def realtime(self) -> Realtime:
         """Sessions with a speaking model over a WebSocket: ``client.realtime.connect(...)`` (data.md section 13)."""
+        from .realtime import Realtime  # its events are many: most programs need none of them
+
         settings = self._sender.settings
         return Realtime(self._sender.socket, settings.timeouts, settings.timeout)
 

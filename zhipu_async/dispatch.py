@@ -6,9 +6,8 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from . import models
 from .binding import Sender
 from .config import Limits, RetryPolicy, Timeouts
 from .downloads import Download
@@ -18,14 +17,17 @@ from .protocol.chunks import ChunkReader, StreamKind
 from .protocol.endpoint import Call, Endpoint, HTTPRequest
 from .streaming import Stream
 from .telemetry import CallRecord, Telemetry
-from .transport import handshake
 from .transport.base import Exchange
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
 from .transport.retrying import RetryingTransport
-from .transport.websocket import WebSocket
+from .types.agents import AgentUsage
 from .types.base import Response
+from .types.chat import Usage
+
+if TYPE_CHECKING:
+    from .transport.websocket import WebSocket
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -95,7 +97,7 @@ class Dispatcher:
             ready: deque[C] = deque()
             data = await exchange.read()
             if _is_no_stream(exchange.headers, data):
-                raise await _instead_of_stream(exchange, data, limits.body)
+                raise await _instead_of_stream(exchange, data, limits.body, call.endpoint)
             while True:
                 ready.extend(reader.feed(data) if data else reader.close())
                 if reader.failure is not None and not reader.started:
@@ -124,6 +126,8 @@ class Dispatcher:
 
     async def socket(self, path: str, model: str | None, timeouts: Timeouts) -> WebSocket:
         """An open WebSocket at ``path`` below the base URL."""
+        from .transport import handshake
+
         settings = self.settings
         return await handshake.connect(
             self.opener,
@@ -154,6 +158,10 @@ class Dispatcher:
     async def _body(self, exchange: Exchange, endpoint: Endpoint[Any] | None) -> bytes:
         """The whole body; an error envelope in an answer of 200 is raised."""
         body = await exchange.read_all(self.settings.limits.body)
+        if endpoint is not None and endpoint.binary:
+            if _may_be_refusal(exchange.headers) and (error := faults.of_file(exchange.status, exchange.headers, body)):
+                raise error
+            return body
         suspect = faults.looks_like_fault(body) or (endpoint is not None and endpoint.enveloped)
         if suspect and (error := faults.of_response(exchange.status, exchange.headers, body, endpoint)):
             raise error
@@ -164,6 +172,8 @@ class Dispatcher:
         try:
             return await sending
         except BadRequestError as error:
+            from . import models
+
             given = _given(call)
             if isinstance(model := given.get("model"), str) and (found := models.hints(model, given)):
                 error.hint = "; ".join(filter(None, (*found, error.hint)))
@@ -215,25 +225,32 @@ def _given(call: Call[Any]) -> Mapping[str, Any]:
     return {**given, **(arguments.extra_body or {})}
 
 
+def _may_be_refusal(headers: Mapping[str, str]) -> bool:
+    """Whether what came in the place of a file says that it is JSON, or does not say what it is."""
+    kind = headers.get("content-type", "")
+    return not kind or "json" in kind.lower()
+
+
 async def _no_refusal(exchange: Exchange, data: bytes, endpoint: Endpoint[Any]) -> bytes:
     """The first bytes of a file; an error that came in its place is raised (media.md section 4, data.md section 7).
 
     Result files of batches are JSON lines, so JSON alone is no error.
     """
-    kind = exchange.headers.get("content-type", "")
-    if kind and "json" not in kind.lower():
+    if not _may_be_refusal(exchange.headers):
         return data
     while len(data) <= _REFUSAL and (more := await exchange.read()):
         data += more
     if len(data) <= _REFUSAL and (error := faults.of_file(exchange.status, exchange.headers, data)):
         raise error
-    if kind and endpoint.binary == "audio":
+    if exchange.headers.get("content-type") and endpoint.binary == "audio":
         raise DecodeError("JSON came in the place of audio", body=codec.excerpt(data))
     return data
 
 
 def _received(answer: object, record: CallRecord, headers: Mapping[str, str]) -> None:
-    timing = record.succeed(getattr(answer, "usage", None), getattr(answer, "finish_reason", None))
+    usage = getattr(answer, "usage", None)
+    counted = usage if isinstance(usage, (Usage, AgentUsage)) else None  # tokenizer and moderation count other things
+    timing = record.succeed(counted, getattr(answer, "finish_reason", None))
     if isinstance(answer, Response):
         answer._received(timing, headers)  # pyright: ignore[reportPrivateUsage]
 
@@ -246,9 +263,9 @@ def _is_no_stream(headers: Mapping[str, str], data: bytes) -> bool:
     return data.lstrip()[:1] in (b"{", b"<", b"[")
 
 
-async def _instead_of_stream(exchange: Exchange, data: bytes, limit: int | None) -> ZhipuError:
+async def _instead_of_stream(exchange: Exchange, data: bytes, limit: int | None, endpoint: Endpoint[Any]) -> ZhipuError:
     body = data + await exchange.read_all(limit) if data else data
-    error = faults.of_response(exchange.status, exchange.headers, body)
+    error = faults.of_response(exchange.status, exchange.headers, body, endpoint)
     return error or DecodeError(
         f"a whole body ({exchange.headers.get('content-type', 'no content type')}) came instead of a stream",
         body=codec.excerpt(body),

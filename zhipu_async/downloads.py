@@ -180,12 +180,15 @@ class Download:
 class PartFile:
     """The file that becomes ``path``, written in threads."""
 
-    def __init__(self, path: Path, target: Path, part: Path) -> None:
+    def __init__(self, path: Path, target: Path, part: Path, mode: int | None) -> None:
         self.path = path
         """As it was given."""
         self._target = target
         self._part = part
-        self._file: BinaryIO = part.open("xb")
+        self._file: BinaryIO = open(part, "xb", opener=partial(os.open, mode=0o666 if mode is None else mode))  # noqa: SIM115
+        if mode is not None:
+            with suppress(OSError):
+                part.chmod(mode)  # of the file that it replaces, whatever the process would give a new one
 
     async def write(self, data: bytes) -> None:
         """Append ``data``."""
@@ -233,16 +236,18 @@ async def writing(path: AnyPath) -> AsyncGenerator[PartFile]:
 
 
 def _opened(path: Path) -> PartFile:
+    kept: int | None = None
     try:
         target = Path(os.path.realpath(path))
         with suppress(FileNotFoundError):
             mode = target.stat().st_mode
+            kept = mode & 0o777
             if not stat.S_ISREG(mode):
                 raise OSError(None, "it is a directory" if stat.S_ISDIR(mode) else "it is no regular file")
             if not os.access(target, os.W_OK):
                 raise PermissionError(None, "it is write-protected")
         part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
-        return PartFile(path, target, part)
+        return PartFile(path, target, part, kept)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
 

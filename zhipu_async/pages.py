@@ -48,6 +48,8 @@ class Pages(Coroutine[Any, Any, Page], Generic[Page, Item]):
         before: list[Any] = []
         while request is not None:
             page = await self._ask(request)
+            if not hasattr(page, "following"):
+                raise TypeError("with_raw_response gives one page, as it came: await it")
             items = list(cast(PageLike[Item], page).items)
             if items and items == before:
                 return

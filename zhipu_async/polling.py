@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from .config import check_seconds
-from .errors import APIError, ConfigError, TaskTimeout, TransportError
+from .errors import APIError, ClientClosedError, ConfigError, PoolFull, RequestTimeout, TaskTimeout, TransportError
 from .protocol import faults
 from .protocol.endpoint import Call
 from .resources import Agents, AsyncCompletions, Batches, FileParser
@@ -20,8 +20,8 @@ from .telemetry import logger
 from .types.agents import AgentResponse
 from .types.base import Outcome
 from .types.batches import Batch
-from .types.documents import ParserTask
-from .types.tasks import ChatTask, ImageTask, VideoTask
+from .types.documents import ParserResult, ParserTask
+from .types.tasks import AsyncResult, ChatTask, ImageTask, VideoTask
 
 T = TypeVar("T")
 
@@ -50,9 +50,11 @@ KINDS: dict[type[Any], Kind] = {
     ParserTask: Kind(1, 5, lambda task: FileParser.result.call(_id("task_id", task.task_id), "text")),
     Batch: Kind(2, 60, lambda task: Batches.retrieve.call(_id("id", task.id))),
     AgentResponse: Kind(
-        2, 10, lambda task: Agents.async_result.call(agent_id=task.agent_id, async_id=_id("async_id", task.async_id))
+        2, 10, lambda task: Agents.async_result.call(_id("agent_id", task.agent_id), _id("async_id", task.async_id))
     ),
 }
+_ANSWERS = (AsyncResult, ParserResult, Batch, AgentResponse)
+"""What says how a task ended: a task that was not even taken up is asked after once, for the reason."""
 
 
 class Send(Protocol):
@@ -64,10 +66,13 @@ class Send(Protocol):
 class Poller:
     """Waits for tasks with ``send``; at most ``rate`` requests per second find their task unfinished."""
 
-    def __init__(self, send: Send, rate: float) -> None:
+    def __init__(self, send: Send, rate: float, others: Poller | None = None) -> None:
         self._send = send
         self._rate = rate
-        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = WeakKeyDictionary()
+        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = (
+            others._gates if others else WeakKeyDictionary()
+        )
+        """One for each loop, shared with ``others``."""
 
     async def wait(self, task: Outcome, timeout: float | None, progress: Callable[[Any], object] | None) -> Any:
         """The answer that says that ``task`` is done; TaskFailed, TaskTimeout, or what ended the asking."""
@@ -78,12 +83,13 @@ class Poller:
                 f"cannot wait for a {type(task).__name__}, only for {', '.join(kind.__name__ for kind in KINDS)}; "
                 "an id alone becomes one with its class: VideoTask(id=...)"
             )
-        kind.ask(task)  # an id that cannot be asked after is told at once
+        if not _ended(task):
+            kind.ask(task)  # an id that cannot be asked after is told at once
         latest, scope = task, asyncio.timeout(timeout)
         try:
             async with scope:
                 delay = kind.first
-                while latest.state == "running" or type(latest) is not kind.ask(task).endpoint.response:
+                while not _ended(latest):
                     await asyncio.sleep(delay * random.uniform(0.8, 1.2))
                     delay = min(delay * GROWTH, kind.longest)
                     latest = await self._ask(kind.ask(task)) or latest
@@ -109,8 +115,11 @@ class Poller:
         answer: Outcome | None = None
         try:
             answer = cast(Outcome, await self._send(call))
+        except ClientClosedError:
+            gate.end()
+            raise
         except (APIError, TransportError) as error:
-            if not error.retryable:
+            if not error.retryable and not isinstance(error, (RequestTimeout, PoolFull)):  # those mean: not now
                 raise
             logger.debug("%s: asking again later: %s", call.endpoint.name, error)
         finally:
@@ -121,6 +130,9 @@ class Poller:
     def _gate(self) -> Gate:
         loop = asyncio.get_running_loop()
         if loop not in self._gates:
+            for other in list(self._gates):  # a gate holds its loop
+                if other.is_closed():
+                    self._gates.pop(other, None)
             self._gates[loop] = Gate(loop, self._rate)
         return self._gates[loop]
 
@@ -140,6 +152,7 @@ class Gate:
         self._next = 0.0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._over = False
 
     async def turn(self) -> None:
         """Wait for leave to ask once."""
@@ -161,11 +174,16 @@ class Gate:
         self._allowance = min(self._burst, self._allowance + 1)
         self._let_through()
 
+    def end(self) -> None:
+        """Nothing will be asked any more: let all through, to be told so."""
+        self._over = True
+        self._let_through()
+
     def _let_through(self) -> None:
         now = self._loop.time()
         self._allowance = min(self._burst, self._allowance + (now - self._counted_at) * self._rate)
         self._counted_at = now
-        while self._queue and self._allowance >= 1 and now >= self._next:
+        while self._queue and (self._over or (self._allowance >= 1 and now >= self._next)):
             turn = self._queue.popleft()
             if not turn.done():
                 turn.set_result(None)
@@ -178,6 +196,10 @@ class Gate:
     def _wake(self) -> None:
         self._timer = None
         self._let_through()
+
+
+def _ended(answer: Outcome) -> bool:
+    return isinstance(answer, _ANSWERS) and answer.state != "running"
 
 
 def _id(name: str, value: str | None) -> str:

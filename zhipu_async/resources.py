@@ -191,7 +191,7 @@ class Agents(Resource):
 class Assistant(Resource):
     """The older assistants (data.md section 12)."""
 
-    conversation = Streaming("POST", "/assistant", at.AssistantRequest, at.AssistantStreamRequest, at.AssistantEitherRequest, at.AssistantCompletion, ASSISTANT, creates=True)
+    conversation = Streaming("POST", "/assistant", at.AssistantRequest, at.AssistantStreamRequest, at.AssistantEitherRequest, at.AssistantCompletion, ASSISTANT, creates=True, failed="raise")
     list = query_support = Unary("POST", "/assistant/list", at.AssistantListRequest, at.AssistantList)
     conversations = query_conversation_usage = Paged("POST", "/assistant/conversation/list", at.ConversationListRequest, at.ConversationList, at.AssistantConversation)
 
@@ -230,7 +230,7 @@ class Applications(Resource):
     upload = Unary("POST", f"{_APPLICATION}/v2/application/file_upload", ap.ApplicationUploadRequest, ap.ApplicationUpload, form=True, creates=True)
     file_states = Unary("POST", f"{_APPLICATION}/v2/application/file_stat", ap.ApplicationFileStatRequest, ap.ApplicationFileStat)
     create_conversation = Unary("POST", f"{_APPLICATION}/v2/application/{{app_id}}/conversation", ap.ApplicationConversationRequest, ap.ApplicationConversation, creates=True)
-    invoke = Streaming("POST", f"{_APPLICATION}/v3/application/invoke", ai.ApplicationRequest, ai.ApplicationStreamRequest, ai.ApplicationEitherRequest, ai.ApplicationResponse, APPLICATION, creates=True)
+    invoke = Streaming("POST", f"{_APPLICATION}/v3/application/invoke", ai.ApplicationRequest, ai.ApplicationStreamRequest, ai.ApplicationEitherRequest, ai.ApplicationResponse, APPLICATION, creates=True, failed="raise")
     slices = Unary("POST", f"{_APPLICATION}/v2/application/slice_info", ap.ApplicationSlicesRequest, ap.ApplicationSlices)
     suggestions = Unary("GET", f"{_APPLICATION}/history_session_record/{{app_id}}/{{conversation_id}}", ap.ApplicationSuggestionsRequest, ap.ApplicationSuggestions)
 

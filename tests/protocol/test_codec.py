@@ -469,3 +469,12 @@ def test_excerpt() -> None:
     """An excerpt is at most 4 KiB of a body, as text, whatever the bytes."""
     assert codec.excerpt(b"a" * 5000) == "a" * 4096
     assert codec.excerpt(b"\xff") == "\ufffd"
+
+
+def test_arguments_stand_over_the_query_of_the_client() -> None:
+    """In a query, the arguments of a call replace the client's defaults, and extra_query replaces both."""
+    query = {"part": "9", "purpose": "client", "tenant": "7"}
+    plain = encode(FileRequest(file_id="a", part=2), FILE, query=query)
+    over = encode(FileRequest(file_id="a", part=2, extra_query={"part": "3"}), FILE, query=query)
+    assert dict(parse_qsl(urlsplit(plain.url).query)) == {"part": "2", "purpose": "client", "tenant": "7"}
+    assert dict(parse_qsl(urlsplit(over.url).query)) == {"part": "3", "purpose": "client", "tenant": "7"}

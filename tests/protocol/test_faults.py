@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zhipu_async import errors
+from zhipu_async.binding import Method
+from zhipu_async.catalogue import rows
 from zhipu_async.config import RetryPolicy
 from zhipu_async.errors import APIError
-from zhipu_async.protocol import faults
+from zhipu_async.protocol import codec, faults
 from zhipu_async.protocol.retry import Progress, wait_before_retry
+from zhipu_async.resources import KnowledgeDocuments
 
 from .feeding import contract, examples, frame, read
 
@@ -296,6 +299,8 @@ SUCCESSES: dict[str, tuple[int, Any]] = {
     "a chat answer": (200, {"id": "1", "choices": [{"message": {"content": '"error" "success":false'}}]}),
     "error null": (200, {"error": None, "choices": []}),
     "error empty": (200, {"error": {}, "id": "1"}),
+    "error of nulls": (200, {"error": {"code": None, "message": None}, "id": "1", "status": "pending"}),
+    "error of nothing": (200, {"error": {"code": "0", "message": ""}, "id": "1", "choices": []}),
     "error beside choices": (200, {"error": {"code": "1", "message": "m"}, "choices": [{"index": 0}]}),
     "a text error beside choices": (200, {"error": "m", "choices": [{"index": 0}]}),
     "success true": (200, {"code": 200, "msg": "ok", "success": True, "data": {}}),
@@ -484,3 +489,25 @@ def test_hints() -> None:
     """Without balance one is told of the coding endpoints, with an expired token of the clock, and so on."""
     for code, words in (("1113", "bigmodel-coding"), ("1003", "clock"), ("1211", "models.list"), ("1308", "reset")):
         assert words in (error_of(400, {"error": {"code": code, "message": "m"}}).hint or "")
+
+
+@pytest.mark.parametrize("code", [None, 0, "0", 200, "200", 200.0, ""])
+def test_an_envelope_with_the_code_of_success(code: Any) -> None:
+    """Knowledge bases answer with a code always; in whatever type it says success, the call is no failure."""
+    endpoint = KnowledgeDocuments.get.endpoint
+    assert faults.of_response(200, {}, json.dumps({"code": code, "data": {}}).encode(), endpoint) is None
+    assert faults.of_response(200, {}, b'{"code": 500.0, "message": "broken"}', endpoint) is not None
+
+
+REFUSED = b'{"success": false, "message": "no such task"}'
+
+
+@pytest.mark.parametrize("method", [row.method for row in rows()], ids=[row.name for row in rows()])
+def test_a_refusal_without_a_code_is_never_lost(method: Method[..., Any]) -> None:
+    """It is an error of the call, or stands in a struct that has a field for it and tells that the work failed."""
+    error = faults.of_response(200, {}, REFUSED, method.endpoint)
+    if error is None:
+        answer = codec.decode(method.endpoint.response, REFUSED)
+        assert (answer.state, answer.failure) == ("failed", (None, "no such task"))
+    else:
+        assert error.message == "no such task"

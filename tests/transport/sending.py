@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ both_transports = pytest.mark.parametrize("transport", ["pool", "session"])
 
 
 @asynccontextmanager
-async def client_of(server: ByteServer, transport: str = "pool", **settings: Any) -> AsyncIterator[AsyncZhipuAI]:
+async def client_of(server: ByteServer, transport: str = "pool", **settings: Any) -> AsyncGenerator[AsyncZhipuAI]:
     """A client of ``server``, over its own pool or over a session of the user's."""
     settings = {"retry": SHORT_SLEEPS, **settings}
     if transport == "pool":
@@ -66,7 +66,7 @@ def arrived(request: bytes) -> Arrived:
     filename, media_type = None, ""
     for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
-        fields[str(name)] = bytes(part.get_payload(decode=True))  # type: ignore[arg-type]
+        fields[str(name)] = bytes(part.get_payload(decode=True))
         if name == "file":
             filename, media_type = part.get_filename(), part.get_content_type()
     return Arrived(headers, fields, filename, media_type, fields["file"])
@@ -85,6 +85,11 @@ class Once(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         self.reads += 1
         return self._content.read(size)
+
+
+def once(content: bytes) -> Any:
+    """Such a file."""
+    return Once(content)
 
 
 class Faulty(io.BytesIO):
@@ -116,7 +121,7 @@ def open_files() -> set[str]:
 
 
 @contextmanager
-def nothing_left_open() -> Iterator[None]:
+def nothing_left_open() -> Generator[None]:
     """Inside the block no file is opened that stays open."""
     before = open_files()
     yield

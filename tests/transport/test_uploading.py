@@ -18,11 +18,11 @@ from tests.transport.sending import (
     STORED,
     WRITTEN_DOWN,
     Faulty,
-    Once,
     arrived,
     both_transports,
     client_of,
     nothing_left_open,
+    once,
 )
 from zhipu_async import ConfigError, Limits
 from zhipu_async.types.uploads import FileUpload
@@ -106,10 +106,15 @@ async def test_what_does_not_know_its_size_is_sent_in_chunks(transport: str, kin
             self.read = io.BytesIO(content).read
 
     reading, writing = os.pipe()
-    writer = threading.Thread(target=lambda: [os.write(writing, content), os.close(writing)])
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as end:
+            end.write(content)
+
+    writer = threading.Thread(target=write)
     with os.fdopen(reading, "rb") as pipe:
         writer.start()
-        source: Any = {"no seek": Once(content), "a pipe": pipe, "read only": OnlyRead()}[kind]
+        source: Any = {"no seek": once(content), "a pipe": pipe, "read only": OnlyRead()}[kind]
         totals: set[int | None] = set()
         async with byte_server(store) as server, client_of(server, transport) as client:
             await client.files.create(file=source, purpose="batch", progress=lambda _, total: totals.add(total))
@@ -298,21 +303,25 @@ async def test_an_error_of_the_callback_ends_the_upload(transport: str, kind: ty
 
 
 async def test_many_uploads_at_once_open_as_many_files_as_connections(tmp_path: Path) -> None:
-    """Three hundred uploads over ten connections all arrive; never are more than ten of their files open."""
-    path = saved(tmp_path, "a.jsonl", LARGE[:300_000])
+    """Two hundred uploads over ten connections all arrive; never are more than ten of their files open."""
+    path, content = saved(tmp_path, "a.jsonl", LARGE[:300_000]), LARGE[:300_000]
     most = 0
 
     def progress(done: int, total: int | None) -> None:
         nonlocal most
-        links = (entry for entry in Path("/proc/self/fd").iterdir() if entry.exists())
-        most = max(most, sum(str(entry.resolve()) == str(path) for entry in links))
+        if done == total:
+            return
+        links = [os.path.realpath(f"/proc/self/fd/{entry}") for entry in os.listdir("/proc/self/fd")]
+        most = max(most, links.count(str(path)))
 
     async with byte_server(store) as server, client_of(server, limits=Limits(connections=10)) as client:
         with nothing_left_open():
-            calls = [client.files.create(file=path, purpose="batch", progress=progress) for _ in range(300)]
+            calls = [
+                client.files.create(file=path, purpose="batch", progress=None if number % 10 else progress)
+                for number in range(200)
+            ]
             await asyncio.gather(*calls)
-        assert len({arrived(request).headers["content-type"] for request in server.requests}) == 300
-        assert all(arrived(request).file == LARGE[:300_000] for request in server.requests)
+        assert sum(content in request for request in server.requests) == 200
     assert 1 <= most <= 10
 
 

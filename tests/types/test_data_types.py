@@ -42,7 +42,6 @@ from zhipu_async.types.files import (
 from zhipu_async.types.finetuning import (
     FineTuningCancelRequest,
     FineTuningCreateRequest,
-    FineTuningDeleteRequest,
     FineTuningError,
     FineTuningEventList,
     FineTuningEventsRequest,
@@ -684,7 +683,6 @@ REQUESTS: list[Sent] = [
          {"after": "j", "limit": "5"}),
     Sent(FineTuningRetrieveRequest("j"), "GET", JOB_PATH, "/fine_tuning/jobs/j", {}),
     Sent(FineTuningCancelRequest("j"), "POST", JOB_PATH + "/cancel", "/fine_tuning/jobs/j/cancel", {}),
-    Sent(FineTuningDeleteRequest("j"), "DELETE", JOB_PATH, "/fine_tuning/jobs/j", {}),
     Sent(FineTuningEventsRequest("j", after="e", limit=5), "GET", JOB_PATH + "/events",
          "/fine_tuning/jobs/j/events", {"after": "e", "limit": "5"}),
 ]  # fmt: skip
@@ -750,7 +748,6 @@ def test_upload() -> None:
         (BatchCancelRequest, "batch_id"),
         (FineTuningRetrieveRequest, "fine_tuning_job_id"),
         (FineTuningCancelRequest, "fine_tuning_job_id"),
-        (FineTuningDeleteRequest, "fine_tuning_job_id"),
         (FineTuningEventsRequest, "fine_tuning_job_id"),
     ],
 )

@@ -39,6 +39,7 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OWN_HEADERS = ("authorization", "content-length", "transfer-encoding", "host", "connection")
 _FILE_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 """Of calls that fetch files: most are compressed as they are, and their length is to be known."""
+_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\d:.a-f]+\](:\d+)?", re.ASCII | re.IGNORECASE)
 _PATH_FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -75,10 +76,10 @@ def encode(
         headers = merge_headers(headers, check_headers(in_headers))
         elsewhere += tuple(arguments.header_fields)
     timeout_option = getattr(arguments, "timeout", None) if "timeout" in _options(type(arguments)) else None
-    parameters: dict[str, Any] = {**query, **(arguments.extra_query or {})}
     body: bytes | Form | None = None
+    parameters: dict[str, Any] = dict(query)
     if endpoint.method in ("GET", "DELETE"):
-        parameters = {**_fields(arguments, elsewhere), **parameters}
+        parameters |= _fields(arguments, elsewhere)
     elif endpoint.form:
         fields = {**_fields(arguments, elsewhere), **(arguments.extra_body or {})}
         body = form(fields, _file_fields(type(arguments)), boundary)
@@ -90,7 +91,7 @@ def encode(
     return HTTPRequest(
         endpoint=endpoint.name,
         method=endpoint.method,
-        url=join(base_url, path, parameters),
+        url=join(base_url, path, {**parameters, **(arguments.extra_query or {})}),
         body=body,
         headers=headers,
         timeouts=Timeouts.of(
@@ -110,14 +111,10 @@ def _foreign(
 ) -> HTTPRequest:
     """The request for a file of another host: it gets neither the key nor anything of the client's settings."""
     endpoint, arguments = call.endpoint, call.arguments
-    url = str(getattr(arguments, "url", ""))
-    try:
-        parts = urlsplit(url)
-        fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
-    except ValueError:
-        fit = False
-    if not fit or not url.isprintable():
-        raise ConfigError("only http and https URLs, without user name and password, can be fetched")
+    url = str(getattr(arguments, "url", "")).strip()
+    if not fetchable(url) or not url.isprintable():
+        text = "only http and https URLs, with a host in ASCII and without user name and password, can be fetched"
+        raise ConfigError(text)
     headers = merge_headers({**headers, **_FILE_HEADERS}, check_headers(arguments.extra_headers or {}))
     given = timeout if arguments.timeout is None else arguments.timeout
     return HTTPRequest(
@@ -128,6 +125,15 @@ def _foreign(
         timeouts=Timeouts.of(given, stream=True, default=default),
         authorized=False,
     )
+
+
+def fetchable(url: str) -> bool:
+    """Whether ``url`` names a file of a host, and nothing that two parsers read differently."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc)) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def decode(kind: type[T], body: bytes, drops: list[str] | None = None) -> T:

@@ -191,7 +191,8 @@ def of_response(
     if status < 300 and endpoint is not None and members is not None:
         of_task = isinstance(members.get("task_status") or members.get("status"), str)
         refused = members.get("success") is False and not members.get("code")
-        if (endpoint.failed == "report" and of_task) or (endpoint.failed and refused):
+        told = refused and "success" in getattr(endpoint.response, "__struct_fields__", ())
+        if (endpoint.failed == "report" and of_task) or (endpoint.failed and told):
             return None  # what failed is the work, not the call
         if found is None and endpoint.enveloped:
             found = _enveloped(members)
@@ -227,7 +228,9 @@ def of_outcome(answer: object) -> errors.TaskFailed | None:
 
 def of_frame(members: Mapping[str, Any], headers: Mapping[str, str], payload: bytes = b"") -> APIError | None:
     """The error that a frame of a 200 stream is, or None (streaming.md section 5)."""
-    if _usable(members.get("choices")) or not (members.get("error") or members.get("success") is False):
+    error = members.get("error")
+    told = not _empty(error) if tolerant.is_object(error) else bool(error)
+    if _usable(members.get("choices")) or not (told or members.get("success") is False):
         return None
     found = _envelope(200, members) or (None, str(members.get("error")))
     return make(200, *found, members=members, headers=headers, body=excerpt(payload))
@@ -332,7 +335,7 @@ def _envelope(status: int, members: Mapping[str, Any]) -> tuple[str | None, str]
     error = members.get("error")
     flat = _text(members.get("msg")) or _text(members.get("message"))
     if tolerant.is_object(error):
-        if status < 300 and (not error or _usable(members.get("choices"))):
+        if status < 300 and (_empty(error) or _usable(members.get("choices"))):
             return None
         return _code(error.get("code") or error.get("type")), _text(error.get("message")) or flat
     if isinstance(error, str) and error and not (status < 300 and _usable(members.get("choices"))):
@@ -347,7 +350,7 @@ def _envelope(status: int, members: Mapping[str, Any]) -> tuple[str | None, str]
 def _enveloped(members: Mapping[str, Any]) -> tuple[str | None, str] | None:
     """Code and message of ``{"code": 200, "data": ...}`` where the code is another (data.md section 10)."""
     code = _code(members.get("code"))
-    return None if code in (None, "200", "0") else (code, _text(members.get("message")) or _text(members.get("msg")))
+    return None if code in _NO_CODE else (code, _text(members.get("message")) or _text(members.get("msg")))
 
 
 def _gateway(code: str | None, message: str) -> Fault:
@@ -359,12 +362,22 @@ def _gateway(code: str | None, message: str) -> Fault:
     return FAULTS.get(code or "", Fault(errors.ServerError, Retry.BACKOFF, "gateway error"))
 
 
+_NO_CODE = (None, "", "0", "200")
+
+
+def _empty(error: Mapping[str, Any]) -> bool:
+    """Whether an error object says nothing: some answers always have one."""
+    return all(not value or (name == "code" and _code(value) in _NO_CODE) for name, value in error.items())
+
+
 def _usable(choices: Any) -> bool:
     """Whether ``choices`` hold anything: agents send an error beside usable ones (streaming.md section 5)."""
     return tolerant.is_list(choices) and any(tolerant.is_object(choice) and choice for choice in choices)
 
 
 def _code(value: Any) -> str | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return None if value is None or isinstance(value, (dict, list, bool)) else str(value)
 
 

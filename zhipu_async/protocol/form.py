@@ -69,14 +69,17 @@ def form(fields: Mapping[str, Any], files: Collection[str], boundary: str) -> Fo
     is none.
     """
     pieces: list[bytes | FilePiece] = []
+    text = ""
     for name, value in fields.items():
         for element in _elements(value, of_files=name in files):
-            upload = as_upload(name, element) if name in files else None
-            head = f'Content-Disposition: form-data; name="{_quoted(name)}"{_file_head(upload) if upload else ""}'
-            content = _piece(upload) if upload else _bytes(_text(element))
-            pieces += [_bytes(f"--{boundary}\r\n{head}\r\n\r\n"), content, b"\r\n"]
-    pieces.append(_bytes(f"--{boundary}--\r\n"))
-    return Form(boundary, tuple(pieces))
+            text += f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
+            if name in files:
+                upload = as_upload(name, element)
+                pieces += [_bytes(f"{text}{_file_head(upload)}\r\n\r\n"), _piece(upload)]
+                text = "\r\n"
+            else:
+                text += f"\r\n\r\n{_text(element)}\r\n"
+    return Form(boundary, (*pieces, _bytes(f"{text}--{boundary}--\r\n")))
 
 
 def _elements(value: Any, *, of_files: bool) -> Iterable[Any]:

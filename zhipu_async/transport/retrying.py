@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from ..config import RetryPolicy
 from ..errors import APIError, AttemptRecord, ConnectionLost, TransportError, ZhipuError
-from ..protocol import faults
+from ..protocol import codec, faults
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.retry import Progress, at_once, wait_before_retry
 from ..telemetry import CallRecord, logger
@@ -224,7 +224,7 @@ def _redirection(request: HTTPRequest, exchange: Exchange) -> str | None:
     except ValueError:  # no URL
         return None
     same_origin = there[:2] == here[:2]
-    without_key = not request.authorized and there.scheme in ("https", here.scheme)
+    without_key = not request.authorized and there.scheme in ("https", here.scheme) and codec.fetchable(url)
     return url if (same_origin or without_key) and url != request.url else None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from .base import Request, Response, State
+from .base import Failure, Request, Response, State
 from .chat import CompletionTokensDetails, Folded, PromptTokensDetails, SensitiveWordCheck
 
 # ---------------------------------------------------------------- requests
@@ -160,13 +160,6 @@ class AgentUsage(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     completion_tokens_details: CompletionTokensDetails | None = None
 
 
-class AgentFailure(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """Why an agent failed."""
-
-    code: str | None = None
-    message: str | None = None
-
-
 class AgentContent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A part of what an agent said, typed; fields of new kinds of parts are in the raw ``content``."""
 
@@ -243,7 +236,7 @@ class AgentOutput(Response, kw_only=True, omit_defaults=True, dict=True):
     agent_id: str | None = None
     conversation_id: str | None = None
     choices: list[AgentChoice] = []
-    error: AgentFailure | None = None
+    error: Failure | None = None
 
     @property
     def text(self) -> str:
@@ -312,4 +305,4 @@ class AgentChunk(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     status: str | None = None
     choices: list[AgentChoice] = []
     usage: AgentUsage | None = None
-    error: AgentFailure | None = None
+    error: Failure | None = None

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from .base import Request, Response, State
+from .base import Failure, Request, Response, State
 from .chat import ChatMessage, Folded, Usage
 from .messages import UserMessage
 
@@ -115,13 +115,6 @@ class ConversationListRequest(Request, frozen=True, omit_defaults=True):
 _STATES: Mapping[str, State] = {"completed": "done", "failed": "failed"}
 
 
-class AssistantFailure(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """Why an assistant failed."""
-
-    code: str | None = None
-    message: str | None = None
-
-
 class AssistantDelta(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Text (``type`` content) or what tools did (``type`` tool_calls)."""
 
@@ -163,7 +156,7 @@ class AssistantCompletion(Response, Folded, kw_only=True, omit_defaults=True, di
     model: str | None = None
     status: str | None = None
     """completed, in_progress, failed, or what is new."""
-    last_error: AssistantFailure | None = None
+    last_error: Failure | None = None
     choices: list[AssistantChoice] = []
     metadata: dict[str, Any] | None = None
     usage: Usage | None = None
@@ -209,7 +202,7 @@ class AssistantChunk(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     created: int | None = None
     model: str | None = None
     status: str | None = None
-    last_error: AssistantFailure | None = None
+    last_error: Failure | None = None
     choices: list[AssistantChoice] = []
     metadata: dict[str, Any] | None = None
     usage: Usage | None = None

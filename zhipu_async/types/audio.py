@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from .base import Request, Response, Transfer
+from .base import Failure, Request, Response, Transfer
 from .chat import ChunkChoice, Folded, SensitiveWordCheck
-from .tasks import FailureReason
 from .uploads import FileInput
 
 # ---------------------------------------------------------------- speech to text
@@ -185,7 +184,7 @@ class SpeechChunk(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     created: int | None = None
     model: str | None = None
     choices: list[SpeechChoice] = []
-    error: FailureReason | None = None
+    error: Failure | None = None
     """Beside choices; without them it is raised."""
 
 

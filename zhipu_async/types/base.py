@@ -34,6 +34,13 @@ class Outcome(Protocol):
         ...
 
 
+class Failure(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """Why a piece of work failed, as far as the service says."""
+
+    code: str | None = None
+    message: str | None = None
+
+
 class Request(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The arguments of a call. None means not set and is never sent; a JSON null goes through ``extra_body``."""
 

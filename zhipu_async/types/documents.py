@@ -21,11 +21,15 @@ class DocumentWork(Response, kw_only=True, omit_defaults=True, dict=True):
     task_id: str | None = None
     status: str | None = None
     """processing, succeeded, failed, or what is new."""
+    success: bool | None = None
+    """Only where the service refused the work: false, as a rule without a status (errors.md section 2)."""
     message: str | None = None
 
     @property
     def state(self) -> State:
         """Running, done or failed; text or an address without a status is done."""
+        if self.success is False:
+            return "failed"
         return state_of(self.status, _STATES, results=self._has_results)
 
     @property

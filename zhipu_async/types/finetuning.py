@@ -55,12 +55,6 @@ class FineTuningCancelRequest(Request, frozen=True, omit_defaults=True):
     fine_tuning_job_id: str
 
 
-class FineTuningDeleteRequest(Request, frozen=True, omit_defaults=True):
-    """Delete a job."""
-
-    fine_tuning_job_id: str
-
-
 class FineTuningEventsRequest(Request, frozen=True, omit_defaults=True):
     """List what happened in a job: ``GET /fine_tuning/jobs/{fine_tuning_job_id}/events``."""
 

@@ -18,7 +18,7 @@ PAGE_SIZE = 10
 # ---------------------------------------------------------------- requests
 
 
-class KnowledgeCreateRequest(Request, kw_only=True, frozen=True, omit_defaults=True):
+class KnowledgeCreateRequest(Request, frozen=True, omit_defaults=True):
     """Create a knowledge base."""
 
     embedding_id: Literal[3, 11, 12]
@@ -39,10 +39,10 @@ class KnowledgeEditRequest(Request, frozen=True, omit_defaults=True):
     """Change a knowledge base; what is left out stays as it is. With another embedding model it is built anew."""
 
     knowledge_id: str
-    name: str | None = None
-    description: str | None = None
     embedding_id: Literal[3, 11, 12] | None = None
     embedding_model: str | None = None
+    name: str | None = None
+    description: str | None = None
     contextual: Literal[0, 1] | None = None
     background: Background | None = None
     icon: Icon | None = None

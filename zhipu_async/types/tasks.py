@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
-from .base import Request, Response, State
+from .base import Failure, Request, Response, State
 from .chat import ChatAnswer, ChatCompletion
 from .images import GeneratedImage
 
@@ -60,13 +58,6 @@ class AsyncResultRequest(Request, frozen=True, omit_defaults=True):
     """The task's ``id``."""
 
 
-class FailureReason(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Why a task failed."""
-
-    code: str | None = None
-    message: str | None = None
-
-
 class AsyncResult(ChatAnswer, kw_only=True, omit_defaults=True, dict=True):
     """How a task stands and, once it is done, what came of it: one form for all kinds (async_tasks.md section 2).
 
@@ -77,7 +68,7 @@ class AsyncResult(ChatAnswer, kw_only=True, omit_defaults=True, dict=True):
     task_status: str | None = None
     """PROCESSING, SUCCESS, FAIL, or what is new."""
     image_result: list[GeneratedImage] | None = None
-    error: FailureReason | str | None = None
+    error: Failure | str | None = None
     """Why it failed; the place is not documented, see :attr:`failure`."""
     message: str | None = None
     """What the service says of the state. The model's message is ``completion.message``."""
@@ -93,7 +84,7 @@ class AsyncResult(ChatAnswer, kw_only=True, omit_defaults=True, dict=True):
         """Code and reason of a task that failed, from ``error``, ``message`` or ``content_filter``; else (None, "")."""
         if self.state != "failed":
             return None, ""
-        error = FailureReason(message=self.error) if isinstance(self.error, str) else self.error or FailureReason()
+        error = Failure(message=self.error) if isinstance(self.error, str) else self.error or Failure()
         return error.code, error.message or self.message or self._filtered
 
     @property

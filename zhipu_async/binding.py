@@ -30,6 +30,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 R = TypeVar("R")
 Item = TypeVar("Item")
+M = TypeVar("M")
 
 
 class Sender(Protocol):
@@ -100,13 +101,16 @@ class Group(Generic[Child]):
         return children[self._name]
 
 
-class Method(Generic[P, T]):
-    """What all kinds of endpoints share: ``Resource.method`` on the class, and its signature."""
+class Method(Generic[P, T, M]):
+    """What all kinds of endpoints share: ``Resource.method`` on the class, ``resource.method(...)`` of type ``M``."""
 
-    endpoint: Endpoint[T]
-    request: Callable[P, Request]
-    """The struct of the arguments."""
     _name = "create"
+
+    def __init__(self, endpoint: Endpoint[T], request: Callable[P, Request], *wider: Callable[..., Request]) -> None:
+        self.endpoint = endpoint
+        self.request = request
+        """The struct of the arguments."""
+        self._wider = wider
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self._name = vars(self).get("_name", f"{owner.__name__}.{name}")  # a second name is an alias
@@ -118,8 +122,22 @@ class Method(Generic[P, T]):
         except TypeError as error:
             raise TypeError(f"{self._name}(): {error}") from None
 
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, instance: Bound, owner: type[Any]) -> M: ...
+    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | M:
+        if instance is None:
+            return self
+        method = self.bound(instance._sender)  # pyright: ignore[reportPrivateUsage]
+        return cast(M, _described(method, self._name, self.request, *self._wider))
 
-class Unary(Method[P, T]):
+    def bound(self, sender: Sender) -> Any:
+        """The method that sends its calls through ``sender``."""
+        raise TypeError(f"{type(self).__name__} is no kind of endpoint")
+
+
+class Unary(Method[P, T, Callable[P, Coroutine[Any, Any, T]]]):
     """An endpoint that answers a struct with a struct."""
 
     def __init__(
@@ -133,74 +151,45 @@ class Unary(Method[P, T]):
         form: bool = False,
         failed: Literal["raise", "report"] | None = None,
     ) -> None:
-        self.endpoint = Endpoint(method, path, response, creates=creates, form=form, failed=failed)
-        self.request = request
+        super().__init__(Endpoint(method, path, response, creates=creates, form=form, failed=failed), request)
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
-    @overload
-    def __get__(self, instance: Bound, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | Callable[P, Coroutine[Any, Any, T]]:
-        if instance is None:
-            return self
-        sender = instance._sender  # pyright: ignore[reportPrivateUsage]
-
+    def bound(self, sender: Sender) -> Any:
         def method(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
             return sender.send(self.call(*args, **kwargs))
 
-        return cast(Callable[P, Coroutine[Any, Any, T]], _described(method, self._name, self.request))
+        return method
 
 
-class Paged(Method[P, T], Generic[P, T, Item]):
+class Paged(Method[P, T, Callable[P, Pages[T, Item]]], Generic[P, T, Item]):
     """A list that comes in pages: ``await`` gives one page, ``async for`` all their elements."""
 
     def __init__(
         self, method: str, path: str, request: Callable[P, Request], response: type[T], item: type[Item]
     ) -> None:
-        self.endpoint = Endpoint(method, path, response)
-        self.request = request
+        super().__init__(Endpoint(method, path, response), request)
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
-    @overload
-    def __get__(self, instance: Bound, owner: type[Any]) -> Callable[P, Pages[T, Item]]: ...
-    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | Callable[P, Pages[T, Item]]:
-        if instance is None:
-            return self
-        sender = instance._sender  # pyright: ignore[reportPrivateUsage]
-
+    def bound(self, sender: Sender) -> Any:
         def method(*args: P.args, **kwargs: P.kwargs) -> Pages[T, Item]:
             call = self.call(*args, **kwargs)
             return Pages(lambda request: sender.send(replace(call, arguments=request)), call.arguments)
 
-        return cast(Callable[P, Pages[T, Item]], _described(method, self._name, self.request))
+        return method
 
 
-class Events(Method[P, T], Generic[P, C, T]):
+class Events(Method[P, T, Callable[P, Coroutine[Any, Any, Stream[C, T]]]], Generic[P, C, T]):
     """An endpoint that always answers with a stream of events."""
 
     def __init__(
         self, method: str, path: str, request: Callable[P, Request], response: type[T], kind: StreamKind[C, T]
     ) -> None:
-        self.endpoint = Endpoint(method, path, response, chunk=kind.chunk)
-        self.request = request
+        super().__init__(Endpoint(method, path, response, chunk=kind.chunk), request)
         self._kind = kind
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
-    @overload
-    def __get__(self, instance: Bound, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, Stream[C, T]]]: ...
-    def __get__(
-        self, instance: Bound | None, owner: type[Any]
-    ) -> Self | Callable[P, Coroutine[Any, Any, Stream[C, T]]]:
-        if instance is None:
-            return self
-        sender = instance._sender  # pyright: ignore[reportPrivateUsage]
-
+    def bound(self, sender: Sender) -> Any:
         def method(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Stream[C, T]]:
             return sender.open(self.call(*args, **kwargs), self._kind)
 
-        return cast(Callable[P, Coroutine[Any, Any, Stream[C, T]]], _described(method, self._name, self.request))
+        return method
 
 
 class CreateMethod(Protocol[P, T, S, C, E]):
@@ -214,7 +203,7 @@ class CreateMethod(Protocol[P, T, S, C, E]):
     def __call__(self, *args: E.args, **kwargs: E.kwargs) -> Coroutine[Any, Any, T | Stream[C, T]]: ...
 
 
-class Streaming(Method[P, T], Generic[P, T, S, C, E]):
+class Streaming(Method[P, T, CreateMethod[P, T, S, C, E]], Generic[P, T, S, C, E]):
     """An endpoint that answers with a struct, or with a stream of events when asked with ``stream=True``."""
 
     def __init__(
@@ -231,9 +220,8 @@ class Streaming(Method[P, T], Generic[P, T, S, C, E]):
         form: bool = False,
         failed: Literal["raise", "report"] | None = None,
     ) -> None:
-        self.endpoint = Endpoint(method, path, response, chunk=kind.chunk, creates=creates, form=form, failed=failed)
-        self.request = request
-        self._either_request = either_request
+        endpoint = Endpoint(method, path, response, chunk=kind.chunk, creates=creates, form=form, failed=failed)
+        super().__init__(endpoint, request, either_request)
         self._kind = kind
 
     @overload
@@ -244,20 +232,12 @@ class Streaming(Method[P, T], Generic[P, T, S, C, E]):
         """The call with these arguments, not sent. The three request types differ in the type of ``stream`` only."""
         return super().call(*args, **_checked_stream(kwargs))
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
-    @overload
-    def __get__(self, instance: Bound, owner: type[Any]) -> CreateMethod[P, T, S, C, E]: ...
-    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | CreateMethod[P, T, S, C, E]:
-        if instance is None:
-            return self
-        sender = instance._sender  # pyright: ignore[reportPrivateUsage]
-
+    def bound(self, sender: Sender) -> Any:
         def method(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
             call = cast(Callable[..., Call[T]], self.call)(*args, **kwargs)
             return sender.open(call, self._kind) if call.stream else sender.send(call)
 
-        return cast(CreateMethod[P, T, S, C, E], _described(method, self._name, self.request, self._either_request))
+        return method
 
 
 class DownloadMethod(Generic[P]):
@@ -290,7 +270,7 @@ class DownloadMethod(Generic[P]):
         return call
 
 
-class Downloading(Method[P, Binary]):
+class Downloading(Method[P, Binary, DownloadMethod[P]]):
     """An endpoint that answers with a file."""
 
     def __init__(
@@ -302,18 +282,10 @@ class Downloading(Method[P, Binary]):
         *,
         form: bool = False,
     ) -> None:
-        self.endpoint = Endpoint(method, path, Binary, form=form, binary=binary)
-        self.request = request
+        super().__init__(Endpoint(method, path, Binary, form=form, binary=binary), request)
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
-    @overload
-    def __get__(self, instance: Bound, owner: type[Any]) -> DownloadMethod[P]: ...
-    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | DownloadMethod[P]:
-        if instance is None:
-            return self
-        method = DownloadMethod(instance._sender, self.call)  # pyright: ignore[reportPrivateUsage]
-        return cast(DownloadMethod[P], _described(method, self._name, self.request))
+    def bound(self, sender: Sender) -> Any:
+        return DownloadMethod(sender, self.call)
 
 
 class SpeechMethod(DownloadMethod[P], Generic[P, C, T, S, E]):
@@ -341,7 +313,7 @@ class SpeechMethod(DownloadMethod[P], Generic[P, C, T, S, E]):
     create = __call__
 
 
-class Speaking(Downloading[P], Generic[P, C, T, S, E]):
+class Speaking(Method[P, Binary, SpeechMethod[P, C, T, S, E]], Generic[P, C, T, S, E]):
     """An endpoint that answers with a file, or with a stream of its pieces; ``kind`` is by the encoding asked for."""
 
     def __init__(
@@ -352,22 +324,14 @@ class Speaking(Downloading[P], Generic[P, C, T, S, E]):
         stream_request: Callable[S, Request],
         either_request: Callable[E, Request],
         binary: Literal["audio", "file"],
-        kind: Callable[[Any], StreamKind[C, T]],
+        kind: Callable[[str | None], StreamKind[C, T]],
     ) -> None:
-        super().__init__(method, path, request, binary)
-        self.endpoint = replace(self.endpoint, chunk=kind(None).chunk)
-        self._either_request = either_request
+        endpoint = Endpoint(method, path, Binary, binary=binary, chunk=kind(None).chunk)
+        super().__init__(endpoint, request, either_request)
         self._kind = kind
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
-    @overload
-    def __get__(self, instance: Bound, owner: type[Any]) -> SpeechMethod[P, C, T, S, E]: ...
-    def __get__(self, instance: Bound | None, owner: type[Any]) -> Self | SpeechMethod[P, C, T, S, E]:
-        if instance is None:
-            return self
-        method = SpeechMethod[P, C, T, S, E](instance._sender, self.call, self._kind)  # pyright: ignore[reportPrivateUsage]
-        return cast("SpeechMethod[P, C, T, S, E]", _described(method, self._name, self.request, self._either_request))
+    def bound(self, sender: Sender) -> Any:
+        return SpeechMethod[P, C, T, S, E](sender, self.call, self._kind)
 
 
 def _checked_stream(arguments: dict[str, Any]) -> dict[str, Any]:

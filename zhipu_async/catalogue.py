@@ -23,13 +23,13 @@ class Row(NamedTuple):
     response: str
     events: str | None
     """The type of a stream's events, where the endpoint can stream."""
-    method: Method[..., Any]
+    method: Method[..., Any, Any]
 
 
 def rows() -> list[Row]:
     """Every endpoint of the client, in the order of paths."""
     names: dict[int, list[str]] = {}
-    methods: dict[int, Method[..., Any]] = {}
+    methods: dict[int, Method[..., Any, Any]] = {}
     for name, method in _methods(AsyncZhipuAI, ""):
         names.setdefault(id(method), []).append(name)
         methods[id(method)] = method
@@ -37,17 +37,17 @@ def rows() -> list[Row]:
     return sorted(found, key=lambda row: (row.path.startswith("/api/"), row.path, row.verb))
 
 
-def _methods(kind: type[Any], prefix: str) -> Iterator[tuple[str, Method[..., Any]]]:
+def _methods(kind: type[Any], prefix: str) -> Iterator[tuple[str, Method[..., Any, Any]]]:
     for name, member in vars(kind).items():
         if isinstance(member, Group):
             group: Group[Any] = member  # pyright: ignore[reportUnknownVariableType]
             yield from _methods(group.kind, f"{prefix}{name}.")
         elif isinstance(member, Method):
-            method: Method[..., Any] = member  # pyright: ignore[reportUnknownVariableType]
+            method: Method[..., Any, Any] = member  # pyright: ignore[reportUnknownVariableType]
             yield f"{prefix}{name}", method
 
 
-def _row(method: Method[..., Any], name: str, *aliases: str) -> Row:
+def _row(method: Method[..., Any, Any], name: str, *aliases: str) -> Row:
     endpoint = method.endpoint
     events = endpoint.chunk.__name__ if endpoint.chunk else None
     response = events if isinstance(method, Events) and events else endpoint.response.__name__

@@ -503,7 +503,7 @@ REFUSED = b'{"success": false, "message": "no such task"}'
 
 
 @pytest.mark.parametrize("method", [row.method for row in rows()], ids=[row.name for row in rows()])
-def test_a_refusal_without_a_code_is_never_lost(method: Method[..., Any]) -> None:
+def test_a_refusal_without_a_code_is_never_lost(method: Method[..., Any, Any]) -> None:
     """It is an error of the call, or stands in a struct that has a field for it and tells that the work failed."""
     error = faults.of_response(200, {}, REFUSED, method.endpoint)
     if error is None:

@@ -5,8 +5,6 @@ Only streams that were recorded with one id in all chunks are held to it; how th
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ..types.agents import AgentChunk, AgentResponse
 from ..types.application_invoke import ApplicationChunk, ApplicationResponse
 from ..types.assistant import AssistantChunk, AssistantCompletion
@@ -36,7 +34,7 @@ SPEECH_HEX: StreamKind[SpeechChunk, SpeechAudio] = StreamKind(
 )
 
 
-def speech(encode_format: Literal["base64", "hex"] | None) -> StreamKind[SpeechChunk, SpeechAudio]:
+def speech(encode_format: str | None) -> StreamKind[SpeechChunk, SpeechAudio]:
     """The kind of a stream of sound that was asked for in this encoding: the pieces themselves do not tell."""
     return SPEECH_HEX if encode_format == "hex" else SPEECH
 

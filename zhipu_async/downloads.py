@@ -56,7 +56,7 @@ class Binary:
             await file.write(self.content)
         return file.path
 
-    write_to_file = save
+    write_to_file = stream_to_file = save
 
     def __bytes__(self) -> bytes:
         return self.content

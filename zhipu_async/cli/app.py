@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
-from collections.abc import Generator
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import msgspec
 import typer
 from rich.table import Table
 
 from ..client import AsyncZhipuAI
-from ..errors import ConfigError, ZhipuError
+from ..errors import ConfigError
 from ..models import Kind
 from ..simulator import Simulator
-from ..telemetry import Event
 from ..types.models import ModelList
 from ..version import VERSION
+from . import batches, files, known_models, media, speech
 from . import demo as demonstration
 from . import endpoints as endpoint_list
-from . import known_models
 from .conversation import Conversation, as_json, interact, question_of
-from .terminal import Display, complain, console, say, tolerate_odd_encodings
+from .embed import embed
+from .shared import AsJSON, BaseURL, Seconds, at_terminal, client_of, exit_codes, piped
+from .terminal import Display, console, say, tolerate_odd_encodings
 
 MODEL = "glm-4.7-flash"
 """Free, thinks, and streams tool calls (chat.md section 6), so that any account can ask it."""
@@ -37,16 +36,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they print local variables, and a key may be among them
 )
-logger = logging.getLogger("zhipu_async.cli")
 
-BaseURL = Annotated[
-    str | None, typer.Option(help="bigmodel, zai, bigmodel-coding, zai-coding or a URL. Default: the key's platform.")
-]
 Model = Annotated[str, typer.Option(help="Model id.")]
-Seconds = Annotated[
-    float | None, typer.Option(help="Longest wait in seconds with nothing in hand: for the first token, then between.")
-]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -92,8 +83,8 @@ def chat(
 ) -> None:
     """Ask a model. The answer goes to standard output; thinking, usage and errors go to standard error."""
     images = image or []
-    with _exit_codes():
-        text = _piped() if question == "-" or (question is None and not _at_terminal()) else question
+    with exit_codes():
+        text = piped() if question == "-" or (question is None and not at_terminal()) else question
         if text is not None and not text.strip():
             raise ConfigError("the question is empty")
         if text is None and json_wanted:
@@ -101,7 +92,7 @@ def chat(
         conversation = Conversation(
             model or (VISION_MODEL if images else MODEL), system, thinking, max_tokens, temperature
         )
-        client = _client(base_url, timeout)
+        client = client_of(base_url, timeout)
         if text is None:
             _enable_line_editing()
             interact(client, conversation, images, with_usage=usage)
@@ -135,10 +126,10 @@ def models(
     """List the models of the platform. A model that is missing here may be usable all the same."""
 
     async def fetch() -> ModelList:
-        async with _client(base_url, timeout) as client:
+        async with client_of(base_url, timeout) as client:
             return await client.models.list()
 
-    with _exit_codes():
+    with exit_codes():
         if known:
             known_models.show(kind, as_json=json_wanted)
             return
@@ -160,7 +151,7 @@ def endpoints(
     json_wanted: Annotated[bool, typer.Option("--json", help="Print one JSON list and nothing else.")] = False,
 ) -> None:
     """List every call of the client: verb, path, method and types. Needs no key and asks nobody."""
-    with _exit_codes():
+    with exit_codes():
         endpoint_list.show(holds, as_json=json_wanted)
 
 
@@ -178,7 +169,7 @@ def simulate(
             say(out, f"export ZHIPU_BASE_URL={simulator.base_url}\nexport ZHIPU_API_KEY={simulator.api_key}\n")
             await asyncio.Event().wait()
 
-    with _exit_codes():
+    with exit_codes():
         try:
             asyncio.run(serve())
         except OSError as error:
@@ -193,47 +184,14 @@ def demo(
     simulated: Annotated[bool, typer.Option("--simulated", help="Do not use the key of the environment.")] = False,
 ) -> None:
     """Hold a short conversation with thinking and a streamed tool call; without a key, with a simulated service."""
-    with _exit_codes():
+    with exit_codes():
         asyncio.run(demonstration.demonstrate(model, base_url, simulated=simulated, console=console()))
 
 
-# ---------------------------------------------------------------- what the commands share
-
-
-@contextlib.contextmanager
-def _exit_codes() -> Generator[None, None, None]:
-    """Turn the errors of a command into a message and an exit code."""
-    try:
-        yield
-    except ZhipuError as error:
-        complain(error)
-        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _client(base_url: str | None, timeout: float | None) -> AsyncZhipuAI:
-    return AsyncZhipuAI(base_url=base_url, timeout=timeout, hooks=[_log])
-
-
-def _log(event: Event) -> None:
-    logger.debug("%s", event)
-
-
-def _at_terminal() -> bool:
-    source: TextIO | None = sys.stdin
-    return source is not None and source.isatty()
-
-
-def _piped() -> str:
-    """Standard input as text; "" where there is none."""
-    source: TextIO | None = sys.stdin
-    if source is None:  # closed by whoever started this
-        return ""
-    try:
-        return source.buffer.read().decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise ConfigError("standard input is not UTF-8 text") from None
+for _command in (embed, media.image, media.video, speech.transcribe, speech.speak):
+    app.command()(_command)
+app.add_typer(files.app, name="files")
+app.add_typer(batches.app, name="batch")
 
 
 def _enable_line_editing() -> None:

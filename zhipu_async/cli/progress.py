@@ -1,0 +1,83 @@
+"""How far a command is: one line on standard error at a terminal, gone at the end; nothing anywhere else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich import progress as rich
+
+from .terminal import console
+
+
+class Line:
+    """The line, or nothing at all where nobody would see it."""
+
+    def __init__(self, display: rich.Progress | None = None, label: str = "", total: float | None = None) -> None:
+        self._display = display
+        self._task = None if display is None else display.add_task(label, total=total)
+
+    def __call__(self, done: float, total: float | None = None) -> None:
+        """So much is done of ``total``, None where that is not known."""
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, completed=done, total=total)
+
+    def label(self, text: str) -> None:
+        """What is being done now."""
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, description=_printable(text))
+
+    def stop(self) -> None:
+        """Take the line away, so that the text that comes now stands in its place."""
+        if self._display is not None:
+            self._display.stop()
+
+
+@contextmanager
+def transferring(label: str) -> Generator[Line]:
+    """Bytes that travel: a bar, how many, how fast. The line is a ``progress`` for uploads and downloads."""
+    with _shown(label, rich.BarColumn(), rich.DownloadColumn(), rich.TransferSpeedColumn()) as line:
+        yield line
+
+
+@contextmanager
+def counting(label: str, total: int | None = None, *, hidden: bool = False) -> Generator[Line]:
+    """Things that are done one by one: a bar, how many, and for how many seconds. ``hidden``: nothing after all."""
+    columns = rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn()
+    with _shown(label, *columns, total=total, hidden=hidden) as line:
+        yield line
+
+
+@contextmanager
+def waiting(label: str) -> Generator[Line]:
+    """Something that says nothing of how far it is: a spinner, what it does, and for how many seconds."""
+    with _shown(label, rich.TextColumn("{task.elapsed:.0f} s", markup=False), spinner=True) as line:
+        yield line
+
+
+@contextmanager
+def _shown(
+    label: str,
+    *columns: rich.ProgressColumn,
+    spinner: bool = False,
+    total: float | None = None,
+    hidden: bool = False,
+) -> Generator[Line]:
+    out = console(stderr=True)
+    # rich takes a pipe for a terminal where colours are forced, and gives a dumb one blank lines; a log on the same
+    # stream would be torn apart
+    seen = out.is_terminal and out.file.isatty() and not (hidden or out.is_dumb_terminal)
+    if not seen or logging.getLogger("zhipu_async").isEnabledFor(logging.DEBUG):
+        yield Line()
+        return
+    text = rich.TextColumn("{task.description}", markup=False)
+    first = (rich.SpinnerColumn(), text) if spinner else (text,)
+    with rich.Progress(
+        *first, *columns, console=out, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as display:
+        yield Line(display, _printable(label), total)
+
+
+def _printable(label: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in label)

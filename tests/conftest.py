@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -13,6 +14,9 @@ import trustme
 from tests.contract import objections
 from zhipu_async import AsyncZhipuAI, RetryPolicy
 from zhipu_async.simulator import Scenario, Simulator
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script: processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHORT_SLEEPS = RetryPolicy(base=0.001, cap=0.002, overload_base=0.001, overload_cap=0.002)
 

@@ -51,7 +51,7 @@ HINTS: Mapping[type[APIError], str] = {
     errors.BadRequestError: _REQUEST,
     errors.ContextLengthError: "shorten the prompt or use a model with a larger context",
     errors.PermissionDeniedError: "this key may not use this API or model",
-    errors.NotFoundError: "check base_url (one 'v4' segment, no doubled path) and the path",
+    errors.NotFoundError: "check the id, the path, and base_url (one 'v4' segment, no doubled path)",
     errors.ContentFilterError: "change the content; it is refused each time",
     errors.AccountError: _CONTACT,
     errors.QuotaError: "wait for the reset time (.reset_at) or use another key",

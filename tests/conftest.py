@@ -15,7 +15,8 @@ from tests.contract import objections
 from zhipu_async import AsyncZhipuAI, RetryPolicy
 from zhipu_async.simulator import Scenario, Simulator
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script: processes would inherit it
+# Started in the background of a script: the processes that tests start would inherit that Ctrl-C is ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHORT_SLEEPS = RetryPolicy(base=0.001, cap=0.002, overload_base=0.001, overload_cap=0.002)

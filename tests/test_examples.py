@@ -11,6 +11,8 @@ import pytest
 from zhipu_async.config import KEY_VARIABLES, URL_VARIABLES
 from zhipu_async.simulator import Simulator
 
+pytestmark = pytest.mark.heavy
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SHARED = {"service.py"}
 

@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from zhipu_async import AsyncZhipuAI
 from zhipu_async.simulator import Pace, Scenario, Simulator
+
+pytestmark = pytest.mark.heavy
 
 MB = 1024 * 1024
 

@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.conftest import Serve
 from zhipu_async import AsyncZhipuAI
 from zhipu_async.simulator import Reply, Scenario, Simulator
+
+pytestmark = pytest.mark.heavy
 
 Ask = Callable[..., dict[str, Any]]
 

@@ -16,6 +16,8 @@ from .conftest import Service
 from .invoking import ask_often, invoke, names, paths
 from .running import run, terminal
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -15,6 +15,8 @@ from zhipu_async.errors import ConfigError
 
 from .batch_files import CHAT, EMBEDDINGS, call, without, write
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

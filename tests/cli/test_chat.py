@@ -15,6 +15,8 @@ from zhipu_async.simulator import Delivery, HangUp, Pace, Refusal, Reply, Scenar
 from .conftest import Service
 from .running import PATIENCE, command, environment, finish, process_of, run
 
+pytestmark = pytest.mark.heavy
+
 SKY = Reply("Because of Rayleigh.", reasoning="Light is scattered.")
 
 

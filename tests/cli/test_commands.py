@@ -18,6 +18,8 @@ from zhipu_async.simulator import Json, Refusal, Scenario
 from .conftest import Service
 from .running import PATIENCE, command, finish, process_of, run, terminal
 
+pytestmark = pytest.mark.heavy
+
 
 async def invoke(*arguments: str) -> tuple[int, str, str]:
     """Run a command inside this process: exit code, standard output, standard error."""

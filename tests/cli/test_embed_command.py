@@ -17,6 +17,8 @@ from .conftest import Service
 from .invoking import invoke
 from .running import command, finish, process_of, run, terminal
 
+pytestmark = pytest.mark.heavy
+
 
 def lines(output: str) -> list[dict[str, Any]]:
     """JSON lines."""

@@ -15,6 +15,8 @@ from zhipu_async.cli.endpoints import HEADINGS
 
 from .running import run, terminal
 
+pytestmark = pytest.mark.heavy
+
 
 def listed(*arguments: str) -> str:
     """What ``endpoints`` prints, inside this process: without a key, and without a loop that could ask anybody."""

@@ -16,6 +16,8 @@ from .conftest import Service
 from .invoking import Invoked, invoke, names, paths
 from .running import command, finish, process_of, terminal
 
+pytestmark = pytest.mark.heavy
+
 LINE = b'{"custom_id":"request-1","method":"POST","url":"/v4/chat/completions","body":{"model":"glm-4.6"}}\n'
 
 

@@ -21,6 +21,8 @@ from .conftest import Service
 from .invoking import ask_often, invoke, names, paths
 from .running import PATIENCE, command, finish, process_of, terminal
 
+pytestmark = pytest.mark.heavy
+
 PNG = b"\x89PNG\r\n\x1a\n"
 TASKS = ["image", "video"]
 

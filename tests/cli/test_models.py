@@ -15,6 +15,8 @@ from zhipu_async.models import MODELS
 
 from .running import run
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(autouse=True)
 def _no_client(monkeypatch: pytest.MonkeyPatch) -> None:

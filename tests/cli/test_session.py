@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from zhipu_async.simulator import Pace, Refusal, Reply, Scenario
 
 from .conftest import Service
 from .running import terminal
+
+pytestmark = pytest.mark.heavy
 
 
 async def test_a_session_remembers(service: Service) -> None:

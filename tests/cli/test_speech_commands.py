@@ -17,6 +17,8 @@ from .conftest import Service
 from .invoking import invoke, names
 from .running import run, terminal
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -158,10 +158,13 @@ async def test_methods_return_coroutines(serve: Serve, ask: Ask) -> None:
 
 
 async def test_the_models_are_listed(serve: Serve) -> None:
-    """GET /models gives ids."""
+    """GET /models gives ids, all in one page: awaited, or iterated as the other lists are."""
     client, sim = await serve()
-    assert "glm-4.6" in {model.id for model in (await client.models.list()).data}
+    listed = (await client.models.list()).data
+    assert "glm-4.6" in {model.id for model in listed}
     assert sim.requests[0].raw == b""
+    assert [model async for model in client.models.list()] == listed
+    assert len(sim.requests) == 2
 
 
 async def test_headers_of_a_call_replace_the_clients_whatever_their_case(serve: Serve, ask: Ask) -> None:

@@ -21,11 +21,13 @@ from zhipu_async import (
     APIError,
     ConfigError,
     ConnectionLost,
+    DecodeError,
     RequestTimeout,
     StreamConsumed,
     Timeouts,
+    Timing,
 )
-from zhipu_async.downloads import Download
+from zhipu_async.downloads import Binary, Download
 
 CONTENT = os.urandom(2_000_000)
 BINARY = "application/octet-stream"
@@ -382,3 +384,17 @@ async def test_a_file_that_is_replaced_keeps_its_permissions(mode: int, tmp_path
         await client.files.content.to_file(path, "1")
     assert path.read_bytes() == CONTENT
     assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize(
+    ("content", "value"), [(b'{"a": [1]}', {"a": [1]}), (b"{", None), (b"\xff", None), (b"", None)]
+)
+def test_a_file_in_memory_as_json(content: bytes, value: Any) -> None:
+    """JSON is decoded, and what is none is our error; read() gives the bytes as other clients do."""
+    binary = Binary(content, {}, Timing())
+    assert binary.read() == bytes(binary) == content
+    if value is None:
+        with pytest.raises(DecodeError):
+            binary.json()
+    else:
+        assert binary.json() == value

@@ -169,6 +169,11 @@ def test_str_of_what_the_service_said(status: int, code: str | None) -> None:
     assert "POST https://h/api/paas/v4/chat/completions" in text
 
 
+def test_the_status_under_its_other_name() -> None:
+    """``status_code``, which other clients' errors have, is the status."""
+    assert APIError("no", status=429).status_code == 429
+
+
 def test_no_secrets() -> None:
     """What an answer's error holds and says comes from the answer's body and its three diagnostic headers alone."""
     headers = {"authorization": "Bearer SECRET", "set-cookie": "acw_tc=SECRET", "x-log-id": "L", "x-api-key": "SECRET"}

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
+
+import msgspec
 
 from . import threads
-from .errors import ConfigError, ResponseTooLarge, StreamConsumed
+from .errors import ConfigError, DecodeError, ResponseTooLarge, StreamConsumed
 from .telemetry import CallRecord, Timing
 from .types.base import Progress
 
@@ -49,6 +51,17 @@ class Binary:
     def text(self) -> str:
         """The content as UTF-8; what is none becomes U+FFFD."""
         return self.content.decode("utf-8-sig", "replace")
+
+    def read(self) -> bytes:
+        """The content, as other clients call it."""
+        return self.content
+
+    def json(self) -> Any:
+        """The content as JSON; DecodeError when it is none."""
+        try:
+            return msgspec.json.decode(self.content)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise DecodeError(f"the file is no JSON: {error}") from error
 
     async def save(self, path: AnyPath) -> Path:
         """Write it under ``path``, which appears when it is complete; ConfigError when it cannot be written."""

@@ -206,6 +206,11 @@ class APIError(ZhipuError):
         """Endpoint without query."""
         self.body = body
 
+    @property
+    def status_code(self) -> int:
+        """``status``, under the name that other clients have for it."""
+        return self.status
+
     def __str__(self) -> str:
         code = f"code {self.code}, " if self.code else ""
         text = f"{self.message or 'no message'} [{code}HTTP {self.status}]"

@@ -177,7 +177,7 @@ class Batches(Resource):
 class Models(Resource):
     """The models of the platform."""
 
-    list = Unary("GET", "/models", mo.ModelsRequest, mo.ModelList)
+    list = Paged("GET", "/models", mo.ModelsRequest, mo.ModelList, mo.Model)
 
 
 class Agents(Resource):

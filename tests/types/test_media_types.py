@@ -276,7 +276,7 @@ def implied(value: Any) -> Any:
     """``value`` with the defaults that a struct writes although the sample need not: roles and empty parts."""
     if isinstance(value, dict):
         filled = {name: implied(item) for name, item in value.items()}
-        return {name: item for name, item in filled.items() if item not in ({}, 0, [], "assistant")}
+        return {name: item for name, item in filled.items() if item not in ({}, 0, [], "", "assistant")}
     return [implied(item) for item in value] if isinstance(value, list) else value
 
 
@@ -538,6 +538,7 @@ def test_sound_in_pieces() -> None:
         b"\x00\x01\x02", 24000, "pcm",
     )  # fmt: skip
     assert (last.index, last.finish_reason, last.delta.audio()) == (2, "stop", b"")
+    assert last.delta.content == ""  # callers decode it themselves: the vendor's examples do
 
 
 @pytest.mark.parametrize("sound", [b"", b"\x00", b"\x00\x01", bytes(range(256)), bytes(6)])

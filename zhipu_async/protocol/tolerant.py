@@ -135,6 +135,10 @@ def _list(value: Any, item: inspect.Type, drops: list[str]) -> list[Any]:
         try:
             fitted.append(_fit(element, item, drops))
         except ValueError:
+            if isinstance(
+                item, (inspect.FloatType, inspect.IntType)
+            ):  # no vector rather than a shorter one
+                raise
             if element is not None:
                 drops.append(f"[{index}]")
     return fitted
@@ -173,8 +177,9 @@ def _text(value: Any) -> str:
     if value is None:
         raise Unfit("null does not fit text")
     if is_list(value):
-        texts = [part["text"] for part in value if is_object(part) and isinstance(part.get("text"), str)]
-        if texts and len(texts) == len(value):
+        parts = [part for part in value if part is not None]
+        texts = [part["text"] for part in parts if is_object(part) and isinstance(part.get("text"), str)]
+        if texts and len(texts) == len(parts):
             return "".join(texts)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 

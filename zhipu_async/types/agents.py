@@ -112,7 +112,9 @@ class AgentAsyncResultRequest(Request, frozen=True, omit_defaults=True):
     """Look how the work of an agent stands."""
 
     agent_id: str
-    async_id: str
+    async_id: str | None = None
+    """What ``invoke`` answered. ``intelligent_education_correction_polling`` is asked with ``custom_variables``
+    instead."""
     conversation_id: str | None = None
     """Known to the official SDK, without a documented effect, as the one below."""
     custom_variables: Mapping[str, Any] | None = None

@@ -43,10 +43,10 @@ class AssistantParameters(Request, kw_only=True, frozen=True, omit_defaults=True
 
     assistant_id: str
     """For example ``65940acff94777010aa6b796``, which is ChatGLM; ``list`` names all."""
-    model: str
-    """``glm-4-assistant`` or ``glm-4-alltools``."""
     messages: Sequence[UserMessage | Mapping[str, Any]]
     """Of the user: text, or parts ``text`` and ``image_url``."""
+    model: str | None = None
+    """``glm-4-assistant`` or ``glm-4-alltools``. The vendor's document wants it; the official SDK does not."""
     conversation_id: str | None = None
     """Goes on with a conversation."""
     request_id: str | None = None

@@ -172,7 +172,8 @@ class SpeechChoice(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A piece with its number in ``index``. The last one has a finish reason and no sound."""
 
     index: int | None = None
-    delta: SpeechDelta = msgspec.field(default_factory=SpeechDelta)
+    delta: SpeechDelta = msgspec.field(default_factory=lambda: SpeechDelta(content=""))
+    """Where the service leaves it out, its ``content`` is "": it can be decoded like that of the others."""
     finish_reason: str | None = None
 
 

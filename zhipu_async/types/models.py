@@ -21,7 +21,16 @@ class Model(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ModelList(Response, kw_only=True, omit_defaults=True, dict=True):
-    """The models in ``data``."""
+    """The models in ``data``; all of them, in one page."""
 
     object: str | None = None
     data: list[Model] = []
+
+    @property
+    def items(self) -> list[Model]:
+        """The models."""
+        return self.data
+
+    def following(self, request: Request) -> Request | None:
+        """None: there is no other page."""
+        return None

@@ -135,9 +135,7 @@ def _list(value: Any, item: inspect.Type, drops: list[str]) -> list[Any]:
         try:
             fitted.append(_fit(element, item, drops))
         except ValueError:
-            if isinstance(
-                item, (inspect.FloatType, inspect.IntType)
-            ):  # no vector rather than a shorter one
+            if isinstance(item, (inspect.FloatType, inspect.IntType)):  # no vector rather than a shorter one
                 raise
             if element is not None:
                 drops.append(f"[{index}]")

@@ -22,7 +22,6 @@ from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
 from .transport.retrying import RetryingTransport
-from .types.agents import AgentUsage
 from .types.base import Response
 from .types.chat import Usage
 
@@ -249,7 +248,7 @@ async def _no_refusal(exchange: Exchange, data: bytes, endpoint: Endpoint[Any]) 
 
 def _received(answer: object, record: CallRecord, headers: Mapping[str, str]) -> None:
     usage = getattr(answer, "usage", None)
-    counted = usage if isinstance(usage, (Usage, AgentUsage)) else None  # tokenizer and moderation count other things
+    counted = usage if isinstance(usage, Usage) else None  # tokenizer and moderation count other things
     timing = record.succeed(counted, getattr(answer, "finish_reason", None))
     if isinstance(answer, Response):
         answer._received(timing, headers)  # pyright: ignore[reportPrivateUsage]

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from .base import Failure, Request, Response, State
-from .chat import CompletionTokensDetails, Folded, PromptTokensDetails, SensitiveWordCheck
+from .chat import Folded, SensitiveWordCheck, Usage
 
 # ---------------------------------------------------------------- requests
 
@@ -151,15 +151,10 @@ class AgentConversationRequest(Request, kw_only=True, frozen=True, omit_defaults
 _STATES: Mapping[str, State] = {"success": "done", "failed": "failed"}
 
 
-class AgentUsage(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class AgentUsage(Usage, kw_only=True, omit_defaults=True, gc=False):
     """Tokens, and calls of tools where the agent counts them."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
     total_calls: int | None = None
-    prompt_tokens_details: PromptTokensDetails | None = None
-    completion_tokens_details: CompletionTokensDetails | None = None
 
 
 class AgentContent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -34,7 +34,8 @@ VALUES: dict[str, Any] = {
     "arrived": False, "reused": True, "clock": "between", "seconds": 3.0, "partial": partial(), "raw": "{torn",
     "status": 429, "code": "1302", "meaning": "rate limit", "hint": "slow down", "retryable": True, "retry_after": 7.0,
     "request_id": "R", "log_id": "L", "trace_id": "T", "method": "POST", "url": "https://h/x", "body": "{}",
-    "task_id": "T1", "answer": partial(), "reason": "broken",
+    "task_id": "T1", "answer": partial(), "reason": "broken", "budget": 10, "tokens": 12,
+    "text": "sorry", "completion": partial(), "requests": 3, "tool": "f", "arguments": "{}",
 }  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def test_tree_is_on_the_first_screen() -> None:
     """The module's docstring shows the tree as it is."""
     tree = (errors.__doc__ or "").partition("``str(error)``")[0]
     assert {kind.__name__ for kind in KINDS} == set(
-        re.findall(r"\b[A-Z]\w*(?:Error|Timeout|Full|Lost|Large|ed)\b", tree)
+        re.findall(r"\b[A-Z]\w*(?:Error|Timeout|Full|Lost|Large|Spent|Unknown|Invalid|ed)\b", tree)
     )
     for line, parent in (
         ("ConnectError  ConnectionLost  RequestTimeout  PoolTimeout  PoolFull  ResponseTooLarge", TransportError),

@@ -21,22 +21,42 @@ ROOMS = {
     "downloads": {"errors", "telemetry", "types", "threads"},
     "pages": {"types"},
     "binding": {"errors", "types", "protocol", "streaming", "downloads", "pages"},
-    "resources": {"types", "protocol", "binding"},
+    "tools": {"errors", "config", "types", "protocol"},
+    "finish": {"errors", "types"},
+    "tool_runs": {"errors", "config", "types", "protocol", "binding", "tools", "finish"},
+    "answer_types": {"errors", "protocol"},
+    "structured": {"errors", "config", "types", "protocol", "binding", "answer_types", "finish"},
+    "resources": {"types", "protocol", "binding", "tool_runs", "structured"},
     "transport": {"errors", "config", "telemetry", "protocol", "threads"},
     "realtime": {"errors", "config", "types", "protocol"},
     "polling": {"errors", "config", "telemetry", "types", "protocol", "resources"},
+    "outcomes": {"errors", "protocol"},
+    "items": {"errors", "protocol", "resources"},
+    "journal": {"errors", "config", "telemetry", "types", "protocol", "downloads", "threads", "outcomes", "items"},
+    "ledger": {"errors", "config", "protocol", "outcomes", "items", "journal"},
+    "fanout": {"errors", "config", "telemetry", "protocol", "outcomes", "items", "journal", "ledger"},
+    "batching": {
+        "errors", "config", "telemetry", "types", "protocol", "downloads", "threads", "resources", "outcomes", "items",
+        "journal",
+    },
+    "runs": {
+        "errors", "config", "types", "downloads", "dispatch", "transport", "polling", "outcomes", "items", "journal",
+        "fanout", "batching",
+    },
     "dispatch": {
         "errors", "config", "telemetry", "types", "protocol", "models", "downloads", "streaming", "binding",
         "transport",
     },
     "client": {
         "errors", "version", "config", "telemetry", "types", "protocol", "streaming", "binding", "resources",
-        "transport", "dispatch", "polling", "realtime",
+        "transport", "dispatch", "polling", "realtime", "runs",
     },
     "catalogue": {"binding", "client"},
     "simulator": set(),
 }  # fmt: skip
-"""Each room and the rooms it may import, besides itself. What is not here (cli, __init__, __main__) may import all."""
+"""Each room and the rooms it may import, besides itself. What is not here (OPEN) may import all."""
+
+OPEN = {"__init__", "__main__", "cli", "integrations"}
 
 PURE = ("errors", "types", "protocol")
 """Rooms without async, clock, socket and randomness."""
@@ -51,6 +71,8 @@ ONLY_IN = {
     "jwt": {"protocol/token.py", "simulator"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "ray": {"integrations"},
+    "pyarrow": {"integrations"},
 }
 """Packages and the only rooms or files that import them (aside from names for type checking)."""
 
@@ -90,7 +112,7 @@ def test_a_file_imports_only_the_rooms_below_it(file: Path) -> None:
     """Every import inside the package goes down, as ROOMS lists it."""
     room = room_of(file)
     if room not in ROOMS:
-        assert room in {"__init__", "__main__", "cli"}, f"{room} is a new room: say what it may import"
+        assert room in OPEN, f"{room} is a new room: say what it may import"
         return
     inside = {module.split(".")[1] for module, _ in imports(file) if module.startswith("zhipu_async.")}
     assert inside - {room} <= ROOMS[room]
@@ -112,6 +134,12 @@ def test_packages_are_imported_in_their_own_room_only(file: Path) -> None:
         homes = ONLY_IN.get(module.split(".")[0])
         if homes is not None and not for_types:
             assert {room_of(file), str(file.as_posix())} & homes, f"{file} imports {module}"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room_of(file) != "integrations"], ids=str)
+def test_nobody_imports_the_integrations(file: Path) -> None:
+    """Each integration is for its users alone: what it needs is an extra."""
+    assert not [module for module, _ in imports(file) if module.startswith("zhipu_async.integrations")]
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

@@ -1,6 +1,7 @@
 """The asyncio-first client for the GLM models of Zhipu AI (open.bigmodel.cn) and Z.ai (api.z.ai)."""
 
 from .attachments import AudioPart, FilePart, ImagePart, VideoPart
+from .batching import BatchRun
 from .client import AsyncZhipuAI
 from .config import Limits, RetryPolicy, Timeouts
 from .dispatch import RawResponse
@@ -17,7 +18,9 @@ from .errors import (
     ConnectionLost,
     ContentFilterError,
     ContextLengthError,
+    CreationUnknown,
     DecodeError,
+    JournalError,
     NotFoundError,
     OverloadedError,
     PermissionDeniedError,
@@ -27,6 +30,7 @@ from .errors import (
     RateLimitError,
     RequestTimeout,
     ResponseTooLarge,
+    RunError,
     ServerError,
     StreamConsumed,
     StreamCorrupted,
@@ -37,13 +41,18 @@ from .errors import (
     TaskError,
     TaskFailed,
     TaskTimeout,
+    TokenBudgetSpent,
     TransportError,
     ZhipuError,
 )
+from .fanout import FanOut
+from .journal import Journal, read_journal
+from .outcomes import Outcome, RunProgress
 from .pages import Pages
 from .protocol.endpoint import Call, Endpoint
 from .streaming import Stream
 from .telemetry import AttemptFailed, CallFailed, CallSucceeded, Event, Hook, ModelStatistics, Timing
+from .transport.admission import Concurrency
 from .transport.pool import PoolStatistics
 from .types.base import Progress
 from .types.batches import Batch, BatchLine, BatchOutput
@@ -88,6 +97,7 @@ __all__ = [
     "Batch",
     "BatchLine",
     "BatchOutput",
+    "BatchRun",
     "Binary",
     "Call",
     "CallFailed",
@@ -97,16 +107,19 @@ __all__ = [
     "ChatEvent",
     "ChatTask",
     "ClientClosedError",
+    "Concurrency",
     "ConfigError",
     "ConnectError",
     "ConnectionLost",
     "ContentDelta",
     "ContentFilterError",
     "ContextLengthError",
+    "CreationUnknown",
     "DecodeError",
     "Download",
     "Endpoint",
     "Event",
+    "FanOut",
     "FilePart",
     "FileURLPart",
     "FileUpload",
@@ -116,12 +129,15 @@ __all__ = [
     "Hook",
     "ImagePart",
     "ImageTask",
+    "Journal",
+    "JournalError",
     "Limits",
     "MCPServer",
     "MCPTool",
     "Message",
     "ModelStatistics",
     "NotFoundError",
+    "Outcome",
     "OverloadedError",
     "Pages",
     "ParserTask",
@@ -139,6 +155,8 @@ __all__ = [
     "ResponseTooLarge",
     "RetrievalTool",
     "RetryPolicy",
+    "RunError",
+    "RunProgress",
     "ServerError",
     "Stream",
     "StreamConsumed",
@@ -155,6 +173,7 @@ __all__ = [
     "Thinking",
     "Timeouts",
     "Timing",
+    "TokenBudgetSpent",
     "ToolCall",
     "ToolCallDelta",
     "ToolCallDone",
@@ -167,4 +186,5 @@ __all__ = [
     "VideoTask",
     "WebSearchTool",
     "ZhipuError",
+    "read_journal",
 ]

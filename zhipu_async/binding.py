@@ -130,7 +130,7 @@ class Method(Generic[P, T, M]):
         if instance is None:
             return self
         method = self.bound(instance._sender)  # pyright: ignore[reportPrivateUsage]
-        return cast(M, _described(method, self._name, self.request, *self._wider))
+        return cast(M, described(method, self._name, self.request, *self._wider))
 
     def bound(self, sender: Sender) -> Any:
         """The method that sends its calls through ``sender``."""
@@ -345,7 +345,7 @@ async def _as_it_comes(download: Download) -> Download:
     return download
 
 
-def _described(method: Any, name: str, request: Callable[..., Any], *wider: Callable[..., Any]) -> Any:
+def described(method: Any, name: str, request: Callable[..., Any], *wider: Callable[..., Any]) -> Any:
     """``method`` with the signature and the docstring of its request struct, for ``help`` and the editor."""
     method.__name__, method.__qualname__ = name.rpartition(".")[2], name
     method.__signature__, method.__doc__ = _description(request, *wider)

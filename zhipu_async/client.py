@@ -16,13 +16,15 @@ from .errors import ConfigError
 from .polling import POLL_SECONDS, Poller
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
+from .runs import Runs
 from .telemetry import Hook, ModelStatistics, Telemetry
+from .transport.admission import Admission, Concurrency, Lane
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
 from .transport.target import take_proxy_apart
 from .types.agents import AgentResponse
-from .types.base import Outcome
+from .types.base import Standing
 from .types.batches import Batch
 from .types.documents import ParserResult, ParserTask
 from .types.files import FetchRequest
@@ -39,7 +41,7 @@ T = TypeVar("T")
 _DEFAULT_HEADERS = {"Accept": "application/json", "User-Agent": f"zhipu-async/{VERSION}"}
 
 
-class AsyncZhipuAI:
+class AsyncZhipuAI(Runs):
     """The client. Enter it with ``async with``, or call ``close()`` at the end.
 
     Parameters
@@ -139,18 +141,21 @@ class AsyncZhipuAI:
             _check_tls(ssl)
             opener = SessionPool(limits, ssl=ssl, proxy=_check_proxy(proxy), trust_env=trust_env, connector=connector)
         self._owner = True
-        self._begin(settings, opener, Telemetry(hooks))
+        self._begin(settings, opener, Telemetry(hooks), Admission(limits))
 
     def _begin(
         self,
         settings: Settings,
         opener: SessionPool | InjectedSession,
         telemetry: Telemetry,
+        admission: Admission,
         other: Poller | None = None,
     ) -> None:
-        self._sender = Dispatcher(settings, opener, telemetry)
+        lane = Lane(admission, settings.account)
+        self._admission = admission
+        self._sender = Dispatcher(settings, opener, telemetry, lane)
         once = replace(settings, timeout=POLL_SECONDS, retry=replace(settings.retry, retries=0))
-        self._poller = Poller(Dispatcher(once, opener, telemetry).send, settings.limits.polls, other)
+        self._poller = Poller(Dispatcher(once, opener, telemetry, lane).send, settings.limits.polls, other)
 
     # ------------------------------------------------------------ settings
 
@@ -194,7 +199,7 @@ class AsyncZhipuAI:
         )
         other = type(self).__new__(type(self))
         other._owner = False
-        other._begin(settings, self._sender.opener, self._sender.telemetry, self._poller)
+        other._begin(settings, self._sender.opener, self._sender.telemetry, self._admission, self._poller)
         return other
 
     @property
@@ -240,7 +245,7 @@ class AsyncZhipuAI:
         progress: Callable[[AgentResponse], object] | None = None,
     ) -> AgentResponse: ...
     async def wait(
-        self, task: Outcome, *, timeout: float | None = None, progress: Callable[[Any], object] | None = None
+        self, task: Standing, *, timeout: float | None = None, progress: Callable[[Any], object] | None = None
     ) -> Any:
         """The result of a task that another call created, once it is done (async_tasks.md section 3).
 
@@ -342,6 +347,10 @@ class AsyncZhipuAI:
     def statistics(self) -> dict[str | None, ModelStatistics]:
         """Calls, errors, tokens and latencies per model since the client was made; None holds calls without a model."""
         return self._sender.telemetry.statistics()
+
+    def concurrency(self) -> dict[str, Concurrency]:
+        """Calls in flight, waiting and allowed, per model, on the running event loop."""
+        return self._admission.concurrency(self._sender.settings.account)
 
     # ------------------------------------------------------------ the end
 

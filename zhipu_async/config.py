@@ -108,7 +108,16 @@ class Limits:
     connections: int | None = 1000
     """Connections in use at the same time, per event loop; further calls wait."""
     waiting: int | None = None
-    """Calls that may wait for a connection; one more raises PoolFull."""
+    """Calls that may wait for a connection, and for leave to start (of each model); one more raises PoolFull."""
+    concurrency: int | None = None
+    """Calls of one model and account in flight at most, per event loop."""
+    adaptive: bool = True
+    """Whether calls of a model that was refused for load wait for their turn, as many at a time as the service admits;
+    a model that has never refused is not limited. False: calls are only repeated, and ``concurrency`` is the limit."""
+    reserve: float = 0.0
+    """Share of a model's places, and at least one, that a fan-out leaves to direct calls; costs it that share."""
+    linger: bool = False
+    """Rest a place after an answer (3 % of the latency, at most 60 ms), where the service frees its own late."""
     keep_alive: float = 5.0
     """Seconds an idle connection is kept: below the service's 6 s (README.md section 3)."""
     head_line: int = 64 * 1024
@@ -124,11 +133,13 @@ class Limits:
     count, and are at most ten times as many."""
 
     def __post_init__(self) -> None:
-        for name in ("connections", "waiting", "head_line", "head_count", "body", "event"):
+        for name in ("connections", "waiting", "concurrency", "head_line", "head_count", "body", "event"):
             value = getattr(self, name)
             if value is not None:
                 check_count(f"Limits.{name}", value, least=0 if name == "waiting" else 1)
         check_seconds("Limits.keep_alive", self.keep_alive, zero=True, none=False)
+        if not 0 <= self.reserve < 1:
+            raise ConfigError(f"Limits.reserve must be a share from 0 to below 1, not {self.reserve!r}")
         if not 0 < self.polls < math.inf:
             raise ConfigError(f"Limits.polls must be a positive number of requests per second, not {self.polls!r}")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .binding import Sender
@@ -17,6 +17,7 @@ from .protocol.chunks import ChunkReader, StreamKind
 from .protocol.endpoint import Call, Endpoint, HTTPRequest
 from .streaming import Stream
 from .telemetry import CallRecord, Telemetry
+from .transport.admission import Lane
 from .transport.base import Exchange
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
@@ -50,6 +51,13 @@ class Settings:
     timeout: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     query: Mapping[str, str] = field(default_factory=dict[str, str])
+    deadline: float | None = None
+    """Seconds that every call has, whatever its own clocks say."""
+
+    @property
+    def account(self) -> Hashable:
+        """What the limits of the service are bound to."""
+        return self.base_url, self.credentials.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +72,30 @@ class RawResponse:
 class Dispatcher:
     """Sends calls; what the resources of a client hold. Refers to the pool, not to the client."""
 
-    def __init__(self, settings: Settings, opener: SessionPool | InjectedSession, telemetry: Telemetry) -> None:
+    def __init__(
+        self, settings: Settings, opener: SessionPool | InjectedSession, telemetry: Telemetry, lane: Lane
+    ) -> None:
         self.settings = settings
         self.opener = opener
         self.telemetry = telemetry
-        self._transport = RetryingTransport(opener, settings.credentials, settings.retry)
+        self._transport = RetryingTransport(opener, settings.credentials, settings.retry, lane)
 
-    async def send(self, call: Call[T]) -> T:
-        """The whole answer of ``call``."""
+    async def whole(self, call: Call[T], keep: Callable[[bytes], None] | None = None) -> T:
+        """The whole answer of ``call``, be it a struct or a file; ``keep`` gets a struct's bytes as they came."""
+        if call.endpoint.binary:
+            return cast(T, await self.fetch(call, Download.read))
+        return await self.send(call, keep)
+
+    async def send(self, call: Call[T], keep: Callable[[bytes], None] | None = None) -> T:
+        """The whole answer of ``call``; ``keep`` gets its bytes as they came."""
         request = self.request(call)
         record = CallRecord(self.telemetry, request.endpoint, request.model)
 
         async def receive(exchange: Exchange) -> T:
-            answer = codec.decode(call.endpoint.response, await self._body(exchange, call.endpoint))
+            body = await self._body(exchange, call.endpoint)
+            answer = codec.decode(call.endpoint.response, body)
+            if keep is not None:
+                keep(body)
             _received(answer, record, exchange.headers)
             return answer
 
@@ -181,7 +200,7 @@ class Dispatcher:
     def request(self, call: Call[Any]) -> HTTPRequest:
         """What ``call`` becomes with these settings."""
         settings = self.settings
-        return codec.encode(
+        request = codec.encode(
             call,
             settings.base_url,
             headers=settings.headers,
@@ -191,6 +210,10 @@ class Dispatcher:
             root_url=settings.root_url,
             boundary=secrets.token_hex(16) if call.endpoint.form else "",
         )
+        timeouts, deadline = request.timeouts, settings.deadline
+        if deadline is not None and (timeouts.total is None or timeouts.total > deadline):
+            return replace(request, timeouts=replace(timeouts, total=deadline))
+        return request
 
 
 class _RawSender:

@@ -12,6 +12,18 @@
     │   ├── ContentFilterError  AccountError  QuotaError
     │   └── RateLimitError  OverloadedError  ServerError
     ├── DecodeError                     the answer is not what its struct says
+    ├── RunError                        a run of many calls cannot go on; what is finished is kept
+    │   ├── TokenBudgetSpent            it has used the tokens that it was given
+    │   ├── JournalError                its journal cannot be written or read any more
+    │   └── CreationUnknown             whether a batch was created cannot be learnt now
+    ├── AnswerError                     the model answered, but not with what was asked for; ``.text`` is its answer
+    │   ├── AnswerInvalid               it is not of the wanted type
+    │   ├── AnswerTruncated             it was cut off at the limit of tokens
+    │   ├── AnswerFiltered              content safety stopped it
+    │   └── AnswerRefused               it is prose with nothing of the wanted kind in it
+    ├── ToolError                       a run with tools cannot go on
+    │   ├── ToolFailed                  a function failed; ``__cause__`` is what it raised
+    │   └── ToolCallInvalid             the model made too many calls that cannot be carried out
     └── TaskError                       a piece of work that the service does later; ``.task_id`` names it
         ├── TaskFailed                  the service gave it up
         └── TaskTimeout                 it was not done in time; it goes on and can be waited for again
@@ -73,10 +85,11 @@ class TransportError(ZhipuError):
     """No usable answer arrived. ``arrived`` is False only when the request provably did not reach the service."""
 
     retryable = True
+    _arrives = True
 
-    def __init__(self, message: str = "", *, arrived: bool = True, reused: bool = False) -> None:
+    def __init__(self, message: str = "", *, arrived: bool | None = None, reused: bool = False) -> None:
         super().__init__(message)
-        self.arrived = arrived
+        self.arrived = self._arrives if arrived is None else arrived
         self.reused = reused
         """True when the connection had served an earlier request (the idle race, README.md section 3)."""
 
@@ -84,8 +97,7 @@ class TransportError(ZhipuError):
 class ConnectError(TransportError):
     """No connection could be made: name, address, TLS or proxy. Nothing was sent."""
 
-    def __init__(self, message: str = "", *, arrived: bool = False, reused: bool = False) -> None:
-        super().__init__(message, arrived=arrived, reused=reused)
+    _arrives = False
 
 
 class ConnectionLost(TransportError):
@@ -95,31 +107,29 @@ class ConnectionLost(TransportError):
 class RequestTimeout(TransportError):
     """A clock of :class:`~zhipu_async.Timeouts` ran out; ``clock`` names it, ``seconds`` is what it was set to."""
 
+    _clock = "total"
+
     def __init__(
-        self, message: str = "", *, clock: str = "total", seconds: float | None = None, arrived: bool = True
+        self, message: str = "", *, clock: str = "", seconds: float | None = None, arrived: bool | None = None
     ) -> None:
         super().__init__(message, arrived=arrived)
-        self.clock = clock
+        self.clock = clock or self._clock
         self.seconds = seconds
-        self.retryable = clock in ("connect", "first_byte", "first_token", "between")
+        self.retryable = self.clock in ("connect", "first_byte", "first_token", "between")
 
 
 class PoolTimeout(RequestTimeout):
     """No connection of the pool became free in time. Nothing was sent."""
 
-    def __init__(
-        self, message: str = "", *, clock: str = "pool", seconds: float | None = None, arrived: bool = False
-    ) -> None:
-        super().__init__(message, clock=clock, seconds=seconds, arrived=arrived)
+    _arrives = False
+    _clock = "pool"
 
 
 class PoolFull(TransportError):
     """The pool is in use and as many calls as it allows are waiting already. Nothing was sent."""
 
     retryable = False
-
-    def __init__(self, message: str = "", *, arrived: bool = False, reused: bool = False) -> None:
-        super().__init__(message, arrived=arrived, reused=reused)
+    _arrives = False
 
 
 class ResponseTooLarge(TransportError):
@@ -289,19 +299,79 @@ class DecodeError(ZhipuError):
         self.body = body
 
 
-class TaskError(ZhipuError):
-    """A task did not come to its result. ``task_id`` is its number, ``answer`` the last that was heard of it."""
+class RunError(ZhipuError):
+    """A run of many calls cannot go on. What is finished is kept."""
 
-    def __init__(self, message: str = "", *, task_id: str | None = None, answer: Any = None) -> None:
+
+class TokenBudgetSpent(RunError):
+    """A run used ``tokens``, and its ``budget`` was less: what was in flight was finished, the rest was not sent."""
+
+    def __init__(self, message: str = "", *, budget: int = 0, tokens: int = 0) -> None:
         super().__init__(message)
-        self.task_id = task_id
-        self.answer = answer
+        self.budget = budget
+        self.tokens = tokens
 
 
-class TaskFailed(TaskError):
-    """The service accepted the task and failed in it, under HTTP 200 (errors.md section 2).
+class JournalError(RunError):
+    """The journal cannot be written or read any more. What it holds stays: a run can go on from it."""
 
-    ``code`` and ``reason`` are what it said of it, None and "" where it said nothing.
+
+class CreationUnknown(RunError):
+    """Whether a batch was created cannot be learnt now: it may be paid for already, so it is not created again."""
+
+
+class AnswerError(ZhipuError):
+    """The model answered, but not with what was asked for: ``text`` of ``completion``, after ``requests``, in all for
+    ``tokens``."""
+
+    def __init__(
+        self, message: str = "", *, text: str = "", completion: Any = None, requests: int = 1, tokens: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.text = text
+        self.completion = completion
+        self.requests = requests
+        self.tokens = tokens
+
+
+class AnswerInvalid(AnswerError):
+    """The answer is not of the wanted type, also after it was asked for again. The message is the validator's."""
+
+
+class AnswerTruncated(AnswerError):
+    """The answer was cut off: finish reason ``length`` or ``model_context_window_exceeded`` (chat.md section 5)."""
+
+
+class AnswerFiltered(AnswerError):
+    """Content safety stopped the answer: finish reason ``sensitive``. Do not show its text (chat.md section 5)."""
+
+
+class AnswerRefused(AnswerError):
+    """The answer is prose that holds nothing of the wanted kind: the model did not do what it was asked."""
+
+
+class ToolError(ZhipuError):
+    """A run with tools cannot go on: for a call of ``tool``, with ``arguments`` as the model wrote them."""
+
+    def __init__(self, message: str = "", *, tool: str = "", arguments: str = "") -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.arguments = arguments
+
+
+class ToolFailed(ToolError):
+    """A function raised, ran too long, or gave what JSON cannot carry, and the run was told to stop for that."""
+
+
+class ToolCallInvalid(ToolError):
+    """The model made too many calls of unknown functions or with unfit arguments."""
+
+
+class TaskError(ZhipuError):
+    """A task did not come to its result. ``task_id`` is its number, ``answer`` the last that was heard of it.
+
+    ``code`` and ``reason`` are what the service said of a failure, None and "" where it said nothing; ``seconds`` is
+    how long the task was waited for, where that was limited.
     """
 
     def __init__(
@@ -312,17 +382,19 @@ class TaskFailed(TaskError):
         answer: Any = None,
         code: str | None = None,
         reason: str = "",
+        seconds: float | None = None,
     ) -> None:
-        super().__init__(message, task_id=task_id, answer=answer)
+        super().__init__(message)
+        self.task_id = task_id
+        self.answer = answer
         self.code = code
         self.reason = reason
+        self.seconds = seconds
+
+
+class TaskFailed(TaskError):
+    """The service accepted the task and failed in it, under HTTP 200 (errors.md section 2)."""
 
 
 class TaskTimeout(TaskError):
     """The task was not done within ``seconds``. It was not cancelled: wait again for the same task."""
-
-    def __init__(
-        self, message: str = "", *, task_id: str | None = None, answer: Any = None, seconds: float | None = None
-    ) -> None:
-        super().__init__(message, task_id=task_id, answer=answer)
-        self.seconds = seconds

@@ -18,7 +18,7 @@ from .protocol.endpoint import Call
 from .resources import Agents, AsyncCompletions, Batches, FileParser
 from .telemetry import logger
 from .types.agents import AgentResponse
-from .types.base import Outcome
+from .types.base import Standing
 from .types.batches import Batch
 from .types.documents import ParserResult, ParserTask
 from .types.tasks import AsyncResult, ChatTask, ImageTask, VideoTask
@@ -74,7 +74,7 @@ class Poller:
         )
         """One for each loop, shared with ``others``."""
 
-    async def wait(self, task: Outcome, timeout: float | None, progress: Callable[[Any], object] | None) -> Any:
+    async def wait(self, task: Standing, timeout: float | None, progress: Callable[[Any], object] | None) -> Any:
         """The answer that says that ``task`` is done; TaskFailed, TaskTimeout, or what ended the asking."""
         check_seconds("timeout", timeout)
         kind = KINDS.get(type(task))
@@ -108,13 +108,13 @@ class Poller:
             raise failure
         return latest
 
-    async def _ask(self, call: Call[Any]) -> Outcome | None:
+    async def _ask(self, call: Call[Any]) -> Standing | None:
         """How the task stands; None when that could not be learnt now (async_tasks.md section 3)."""
         gate = self._gate()
         await gate.turn()
-        answer: Outcome | None = None
+        answer: Standing | None = None
         try:
-            answer = cast(Outcome, await self._send(call))
+            answer = cast(Standing, await self._send(call))
         except ClientClosedError:
             gate.end()
             raise
@@ -198,7 +198,7 @@ class Gate:
         self._let_through()
 
 
-def _ended(answer: Outcome) -> bool:
+def _ended(answer: Standing) -> bool:
     return isinstance(answer, _ANSWERS) and answer.state != "running"
 
 

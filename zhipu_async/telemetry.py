@@ -26,7 +26,7 @@ class Timing:
     """Where the time of one call went. All values are seconds since the call began, None for what did not happen."""
 
     queue: float = 0.0
-    """Seconds spent waiting for a connection of the pool, all attempts together."""
+    """Seconds spent waiting for leave to start and for a connection of the pool, all attempts together."""
     first_byte: float | None = None
     """Until the head of the answer arrived."""
     first_token: float | None = None

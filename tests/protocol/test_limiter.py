@@ -803,6 +803,42 @@ def test_a_late_answer_to_a_probe_of_an_old_round_does_not_touch_the_new_one() -
     assert driven.limiter.level == 16
 
 
+def adopt(driven: Driven, running: int) -> list[Ticket]:
+    """So many calls that did not ask count from now on."""
+    number = driven.limiter.adopt(driven.now, running)
+    tickets = [Ticket(driven.now, number, True)] * running
+    driven.tickets += tickets
+    return tickets
+
+
+@pytest.mark.parametrize(
+    ("running", "refused", "level"),
+    [(500, 460, 38), (31, 1, 29), (2, 1, 1), (1, 1, 1), (100, 100, 1)],
+)
+def test_calls_that_did_not_ask_are_a_round(running: int, refused: int, level: int) -> None:
+    """Of calls in flight when the first refusal comes, those that are not refused make the level, less 5 percent."""
+    driven = Driven()
+    tickets = adopt(driven, running)
+    assert driven.limiter.in_flight == running
+    assert running < 4 or not driven.may(), "until the verdict nobody knows"
+    driven.refuse(*tickets[:refused])
+    driven.wait(driven.limiter.settle)
+    assert driven.limiter.level == level
+    assert driven.limiter.in_flight == running - refused
+
+
+def test_adopted_calls_join_an_open_round() -> None:
+    """What is refused while a round is open counts for it, whichever call it was, and the others were admitted."""
+    driven = at_level(16)
+    probes = driven.start()
+    assert len(probes) == 16
+    adopted = adopt(driven, 10)
+    driven.refuse(*probes[:4], *adopted[:1])
+    driven.wait(driven.limiter.settle)
+    assert driven.limiter.level == 35  # 16 + 26 - 5 = 37, and 5 percent back
+    assert driven.limiter.in_flight == 37
+
+
 def test_another_failure_proves_admission() -> None:
     """Probes answered with 400 or 500 count as admitted."""
     driven = at_level(4)

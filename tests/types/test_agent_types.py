@@ -12,7 +12,7 @@ import pytest
 from tests.contract import document
 from zhipu_async.protocol.codec import decode
 from zhipu_async.types import agents, application_invoke, assistant
-from zhipu_async.types.base import Outcome, State
+from zhipu_async.types.base import Standing, State
 
 SPEC = {
     "id": "i", "agent_id": "a", "conversation_id": "c", "async_id": "n", "status": "success",
@@ -115,7 +115,7 @@ STATES: list[tuple[dict[str, Any], State, tuple[str | None, str]]] = [
 @pytest.mark.parametrize(("members", "state", "failure"), STATES)
 def test_outcome_of_an_agent(members: dict[str, Any], state: State, failure: tuple[str | None, str]) -> None:
     """Where the work stands is said by the status, without one by an error or an answer."""
-    outcome: Outcome = agent(**members)
+    outcome: Standing = agent(**members)
     assert (outcome.state, outcome.failure) == (state, failure)
 
 
@@ -128,7 +128,7 @@ def test_outcome_of_an_assistant(members: dict[str, Any], state: State, failure:
         told["status"] = words.get(told["status"], told["status"])
     if "choices" in told:
         told["choices"] = [{"delta": {"content": "hi"}}]
-    outcome: Outcome = decode(assistant.AssistantCompletion, json.dumps(told).encode())
+    outcome: Standing = decode(assistant.AssistantCompletion, json.dumps(told).encode())
     assert (outcome.state, outcome.failure) == (state, failure)
 
 
@@ -146,7 +146,7 @@ APPLICATIONS: list[tuple[list[Any], State, tuple[str | None, str]]] = [
 @pytest.mark.parametrize(("choices", "state", "failure"), APPLICATIONS)
 def test_outcome_of_an_application(choices: list[Any], state: State, failure: tuple[str | None, str]) -> None:
     """An application says by its finish reason how its work stands."""
-    outcome: Outcome = decode(application_invoke.ApplicationResponse, json.dumps({"choices": choices}).encode())
+    outcome: Standing = decode(application_invoke.ApplicationResponse, json.dumps({"choices": choices}).encode())
     assert (outcome.state, outcome.failure) == (state, failure)
 
 

@@ -17,7 +17,7 @@ from zhipu_async.config import Timeouts
 from zhipu_async.protocol.codec import decode, encode, encode_json
 from zhipu_async.protocol.endpoint import Call, Endpoint
 from zhipu_async.types.account import Quota, QuotaRequest
-from zhipu_async.types.base import OPTIONS, Outcome, Request, Response, Transfer
+from zhipu_async.types.base import OPTIONS, Request, Response, Standing, Transfer
 from zhipu_async.types.batches import (
     Batch,
     BatchCancelRequest,
@@ -406,7 +406,7 @@ def test_batch_counts(body: dict[str, Any], counts: tuple[int | None, ...]) -> N
     assert drops == []
 
 
-OUTCOMES: list[tuple[Outcome, str, tuple[str | None, str]]] = [
+OUTCOMES: list[tuple[Standing, str, tuple[str | None, str]]] = [
     *((Batch(status=status), "running", (None, "")) for status in (
         None, "", "validating", "in_progress", "finalizing", "cancelling", "new", "FAILED",
     )),
@@ -432,7 +432,7 @@ OUTCOMES: list[tuple[Outcome, str, tuple[str | None, str]]] = [
 
 
 @pytest.mark.parametrize(("answer", "state", "failure"), OUTCOMES)
-def test_outcomes(answer: Outcome, state: str, failure: tuple[str | None, str]) -> None:
+def test_outcomes(answer: Standing, state: str, failure: tuple[str | None, str]) -> None:
     """Each status is running, done or failed, unknown ones run on; only failed work has a failure."""
     assert (answer.state, answer.failure) == (state, failure)
 

@@ -18,7 +18,7 @@ from zhipu_async.protocol.codec import decode, encode
 from zhipu_async.protocol.endpoint import Call, Endpoint
 from zhipu_async.telemetry import Timing
 from zhipu_async.types import audio, chat, documents, images, tasks, videos
-from zhipu_async.types.base import OPTIONS, Outcome, Request, Response
+from zhipu_async.types.base import OPTIONS, Request, Response, Standing
 from zhipu_async.types.messages import UserMessage
 
 # ---------------------------------------------------------------- requests
@@ -466,7 +466,7 @@ OUTCOMES: list[tuple[type[Any], dict[str, Any], str, tuple[str | None, str]]] = 
 @pytest.mark.parametrize(("kind", "members", "state", "failure"), OUTCOMES)
 def test_outcomes(kind: type[Any], members: dict[str, Any], state: str, failure: tuple[str | None, str]) -> None:
     """How work stands follows the status; without one, results mean done; only failed work has a reason."""
-    answer: Outcome = decode(kind, json.dumps(members).encode())
+    answer: Standing = decode(kind, json.dumps(members).encode())
     assert (answer.state, answer.failure) == (state, failure)
 
 

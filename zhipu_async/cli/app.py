@@ -22,6 +22,7 @@ from . import demo as demonstration
 from . import endpoints as endpoint_list
 from .conversation import Conversation, as_json, interact, question_of
 from .embed import embed
+from .run import run as run_many
 from .shared import AsJSON, BaseURL, Seconds, at_terminal, client_of, exit_codes, piped
 from .terminal import Display, console, say, tolerate_odd_encodings
 
@@ -188,7 +189,7 @@ def demo(
         asyncio.run(demonstration.demonstrate(model, base_url, simulated=simulated, console=console()))
 
 
-for _command in (embed, media.image, media.video, speech.transcribe, speech.speak):
+for _command in (run_many, embed, media.image, media.video, speech.transcribe, speech.speak):
     app.command()(_command)
 app.add_typer(files.app, name="files")
 app.add_typer(batches.app, name="batch")

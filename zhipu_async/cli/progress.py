@@ -7,7 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich import progress as rich
+from rich.table import Column
 
+from ..outcomes import RunProgress
 from .terminal import console
 
 
@@ -16,7 +18,12 @@ class Line:
 
     def __init__(self, display: rich.Progress | None = None, label: str = "", total: float | None = None) -> None:
         self._display = display
-        self._task = None if display is None else display.add_task(label, total=total)
+        self._task = None if display is None else display.add_task(label, total=total, told="")
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is a line."""
+        return self._display is not None
 
     def __call__(self, done: float, total: float | None = None) -> None:
         """So much is done of ``total``, None where that is not known."""
@@ -27,6 +34,11 @@ class Line:
         """What is being done now."""
         if self._display is not None and self._task is not None:
             self._display.update(self._task, description=_printable(text))
+
+    def run(self, progress: RunProgress) -> None:
+        """How far a run is."""
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, completed=progress.done, total=progress.total, told=_told(progress))
 
     def stop(self) -> None:
         """Take the line away, so that the text that comes now stands in its place."""
@@ -57,6 +69,15 @@ def waiting(label: str) -> Generator[Line]:
 
 
 @contextmanager
+def running(label: str, total: int, *, hidden: bool = False) -> Generator[Line]:
+    """Calls of a run: a bar, how many are done and failed, how fast, how many at once, how long still."""
+    told = rich.TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True))
+    columns = rich.BarColumn(bar_width=12), rich.MofNCompleteColumn(), told
+    with _shown(label, *columns, total=total, hidden=hidden) as line:
+        yield line
+
+
+@contextmanager
 def _shown(
     label: str,
     *columns: rich.ProgressColumn,
@@ -81,3 +102,17 @@ def _shown(
 
 def _printable(label: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in label)
+
+
+def _told(progress: RunProgress) -> str:
+    left = "-:--" if progress.remaining is None else _clock(progress.remaining)
+    return (
+        f"{progress.failed} failed  {progress.rate:.1f} calls/s  {progress.token_rate:.0f} tok/s  "
+        f"{progress.concurrency} wide  ETA {left}"
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

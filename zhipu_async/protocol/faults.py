@@ -210,7 +210,7 @@ def of_file(status: int, headers: Mapping[str, str], body: bytes) -> APIError | 
 
 
 def of_outcome(answer: object) -> errors.TaskFailed | None:
-    """The error that an answer of an :class:`~zhipu_async.types.base.Outcome` is, when its work failed."""
+    """The error that an answer of an :class:`~zhipu_async.types.base.Standing` is, when its work failed."""
     outcome: Any = answer
     if outcome.state != "failed":
         return None

@@ -135,6 +135,20 @@ class Limiter:
             self._brake_starts = min(self._brake_starts + 1, 64)
         return Ticket(now, self._started - 1, probe)
 
+    def adopt(self, last: float, running: int) -> int:
+        """Count ``running`` calls that started without leave, the last at ``last``; gives the number of their tickets.
+
+        They are taken for a round: those that are not refused within ``settle`` were admitted.
+        """
+        if self._round is None:
+            self._round = _Round(self._started, 0, max(0, self.level - self._used), last)
+        self._round.size += running
+        self._round.sent += running
+        self._round.last = max(self._round.last, last)
+        self.in_flight += running
+        self._started += running
+        return self._started - 1
+
     def on_success(self, now: float, ticket: Ticket) -> None:
         """The answer has ended."""
         self._release(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import RetryPolicy
-from ..errors import APIError, OverloadedError, StreamError, TransportError, ZhipuError
+from ..errors import APIError, OverloadedError, RateLimitError, StreamError, TransportError, ZhipuError
 from .faults import Retry, creates_nothing, retry_of
 
 
@@ -20,6 +20,10 @@ class Progress:
     """Whether a repeat with a new token was made already."""
     renewable: bool = False
     """Whether tokens are made here (JWT), so that renewing one makes sense."""
+    patient: bool = False
+    """Whether refusals for load do not count: in a run, where only a deadline bounds them (limiter.md section 10)."""
+    refusals: int = 0
+    """How many attempts were such refusals, the latest included; those are not in ``attempt`` of a patient call."""
 
 
 def wait_before_retry(
@@ -28,7 +32,13 @@ def wait_before_retry(
     """Seconds to sleep before the next attempt, or None to give up. ``jitter`` is drawn from 0 to 1 by the caller."""
     if isinstance(error, APIError) and retry_of(error) is Retry.TOKEN:
         return 0.0 if progress.renewable and not progress.token_renewed else None
-    if progress.attempt > policy.retries or not repeatable(error, creates=creates):
+    if not repeatable(error, creates=creates):
+        return None
+    if progress.patient and refused(error):
+        after = error.retry_after if isinstance(error, APIError) else None
+        delay = jitter * backoff(error, policy, progress.refusals) if after is None else after
+        return _patient(delay, policy, progress)
+    if progress.attempt > policy.retries:
         return None
     if isinstance(error, APIError):
         if retry_of(error) is Retry.ONCE and progress.attempt > 1:
@@ -44,6 +54,11 @@ def backoff(error: ZhipuError, policy: RetryPolicy, attempt: int) -> float:
     busy = isinstance(error, OverloadedError)
     base, cap = (policy.overload_base, policy.overload_cap) if busy else (policy.base, policy.cap)
     return min(cap, base * 2.0 ** min(attempt - 1, 60))
+
+
+def refused(error: BaseException | None) -> bool:
+    """Whether ``error`` is a refusal for load, which speaks of the moment and not of the call."""
+    return isinstance(error, (RateLimitError, OverloadedError))
 
 
 def repeatable(error: ZhipuError, *, creates: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -116,6 +116,7 @@ class Wire:
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self._body: Body | None = None
+        self._when_over: Callable[[], None] | None = None
 
     async def request(self, head: bytes, body: bytes | Upload | None, *, method: str, limits: Limits) -> None:
         """Write the request and wait for the head of the answer; ConnectionLost says whether it may have arrived."""
@@ -211,6 +212,15 @@ class Wire:
             if self._body is not None:
                 self._body.watch.cancel()
             owner.give_back(self, good)
+            if self._when_over is not None:
+                self._when_over()
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Have ``call`` made when the connection is given back, or now if it is."""
+        if self._owner is None:
+            call()
+        else:
+            self._when_over = call
 
     @property
     def at_end(self) -> bool:

@@ -6,7 +6,7 @@ It is never closed here. What the session does with connections cannot be seen, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from weakref import WeakSet
 
 from aiohttp import (
@@ -165,6 +165,7 @@ class InjectedExchange:
         self.status = response.status
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
         self._body = Body(response.content, self.headers.get("content-encoding", ""))
+        self._when_over: Callable[[], None] | None = None
 
     def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:
         """The clocks of the body."""
@@ -199,4 +200,13 @@ class InjectedExchange:
         if session is not None:
             self._body.watch.cancel()
             session.left()
+            if self._when_over is not None:
+                self._when_over()
         return session is not None
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Have ``call`` made when the exchange has ended, or now if it has."""
+        if self._session is None:
+            call()
+        else:
+            self._when_over = call

@@ -14,8 +14,9 @@ from ..config import RetryPolicy
 from ..errors import APIError, AttemptRecord, ConnectionLost, TransportError, ZhipuError
 from ..protocol import codec, faults
 from ..protocol.endpoint import HTTPRequest
-from ..protocol.retry import Progress, at_once, wait_before_retry
+from ..protocol.retry import Progress, at_once, refused, wait_before_retry
 from ..telemetry import CallRecord, logger
+from .admission import Lane
 from .base import Exchange
 from .clocks import AttemptClock
 from .credentials import Credentials
@@ -48,18 +49,23 @@ class OpenExchange(Exchange, Protocol):
 
     def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None: ...
 
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Have ``call`` made when the exchange has ended, or now if it has."""
+        ...
+
 
 class RetryingTransport:
     """Implements :class:`~.base.Transport`: the first attempt runs bare, tenacity is asked after a first failure."""
 
-    def __init__(self, opener: Opener, credentials: Credentials, policy: RetryPolicy) -> None:
+    def __init__(self, opener: Opener, credentials: Credentials, policy: RetryPolicy, lane: Lane) -> None:
         self._opener = opener
         self._credentials = credentials
         self._policy = policy
+        self._lane = lane
 
     async def send(self, request: HTTPRequest, receive: Callable[[Exchange], Awaitable[T]], record: CallRecord) -> T:
         """What ``receive`` makes of the answer. The error in the end is the last attempt's own, with the history."""
-        call = _CallUnderWay(self._credentials, self._policy, request, record)
+        call = _CallUnderWay(self._credentials, self._policy, self._lane, request, record)
         try:
             try:
                 return await self.attempt(call, receive)
@@ -116,18 +122,26 @@ class RetryingTransport:
             clock.cap("first_token", timeouts.first_token)
         try:
             async with clock:
-                headers = request.headers
-                if request.authorized:
-                    headers = {**headers, "Authorization": await self._credentials.authorization()}
-                exchange = await self._follow(request, headers, clock, record, fresh=fresh)
+                name = (request.model or request.endpoint).lower()
+                slot = await self._lane.enter(name, record, repeat=record.attempts > 1)
                 try:
-                    exchange.limit(timeouts.between, timeouts.stream_total if request.stream else None, call.began)
-                    if exchange.status >= 300:
-                        raise await _refusal(exchange)
-                    return await receive(exchange)
-                except BaseException:
-                    exchange.close()
+                    headers = request.headers
+                    if request.authorized:
+                        headers = {**headers, "Authorization": await self._credentials.authorization()}
+                    exchange = await self._follow(request, headers, clock, record, fresh=fresh)
+                    try:
+                        exchange.limit(timeouts.between, timeouts.stream_total if request.stream else None, call.began)
+                        if exchange.status >= 300:
+                            raise await _refusal(exchange)
+                        answer = await receive(exchange)
+                    except BaseException:
+                        exchange.close()
+                        raise
+                except BaseException as error:
+                    slot.leave(error)
                     raise
+                exchange.when_over(slot.leave)
+                return answer
         except APIError as error:
             error.method, error.url = request.method, request.url.partition("?")[0]
             raise
@@ -149,7 +163,9 @@ class RetryingTransport:
 class _CallUnderWay:
     """What a call has done so far, and tenacity's two questions about it."""
 
-    def __init__(self, credentials: Credentials, policy: RetryPolicy, request: HTTPRequest, record: CallRecord) -> None:
+    def __init__(
+        self, credentials: Credentials, policy: RetryPolicy, lane: Lane, request: HTTPRequest, record: CallRecord
+    ) -> None:
         self.request = request
         self.record = record
         self.history: list[AttemptRecord] = []
@@ -159,8 +175,10 @@ class _CallUnderWay:
         self.deadline = min((seconds for seconds in ends if seconds is not None), default=None)
         self._credentials = credentials
         self._policy = policy
+        self._lane = lane
         self._attempt_began = self.began
         self._token_renewed = False
+        self._refusals = 0
         self._delay: float | None = None
 
     def begin(self, now: float) -> None:
@@ -171,11 +189,15 @@ class _CallUnderWay:
     def goes_on_after(self, error: ZhipuError) -> bool:
         """Note the failure and decide; the delay is then in :meth:`wait`."""
         now = asyncio.get_running_loop().time()
+        self._refusals += (refusal := refused(error))
+        patient = self._lane.patient
         progress = Progress(
-            attempt=len(self.history) + 1 - self._token_renewed,
+            attempt=len(self.history) + 1 - self._token_renewed - (self._refusals if patient else 0),
             elapsed=now - self.began,
             token_renewed=self._token_renewed,
             renewable=self._credentials.renewable,
+            patient=patient,
+            refusals=self._refusals,
         )
         delay = wait_before_retry(error, self._policy, progress, creates=self.request.creates, jitter=random.random())
         if delay is not None and self.deadline is not None and progress.elapsed + delay >= self.deadline:
@@ -183,6 +205,9 @@ class _CallUnderWay:
         if delay is not None and not self.sendable_after(error):
             delay = None
             error.add_note("not repeated: a file of the request cannot be read again from its beginning")
+        if delay is not None and not (patient and refusal) and not self._lane.may_repeat():
+            delay = None
+            error.add_note("not repeated: the run's budget of repeats is used up")
         if delay is not None and isinstance(error, APIError) and faults.retry_of(error) is faults.Retry.TOKEN:
             self._token_renewed = True
             self._credentials.renew()

@@ -20,7 +20,7 @@ State = Literal["running", "done", "failed"]
 """Where a task stands, in one vocabulary for all the services' own ones."""
 
 
-class Outcome(Protocol):
+class Standing(Protocol):
     """An answer that says how a piece of work stands."""
 
     @property

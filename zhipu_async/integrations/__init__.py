@@ -1,0 +1,1 @@
+"""What joins this library to others: each module behind an extra of its own, and imported by nobody else."""

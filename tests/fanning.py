@@ -74,6 +74,7 @@ class Gate:
         self.level = level
         self.on_start: Callable[[], None] | None = None
         self.in_flight = self.waiting = self.refused = 0
+        self.closing = False
         self.holders: set[asyncio.Task[Any]] = set()
         self._taken = 0
         self._turns: deque[asyncio.Future[None]] = deque()

@@ -51,6 +51,7 @@ class Window(Protocol):
 
     on_start: Callable[[], None] | None
     """To be called whenever a call starts."""
+    closing: bool  # set when the run is stopped: no call is repeated then
     in_flight: int
     waiting: int
     refused: int
@@ -215,6 +216,8 @@ class _Run(Generic[T]):
     def stop(self, failure: BaseException | None = None) -> None:
         """Take nothing more from the input; ``failure`` is raised when all that is finished has been given."""
         self._failure = self._failure or failure
+        if self._window is not None:
+            self._window.closing = True
         if self._begun and not self._stopping:
             others = self._workers - {asyncio.current_task()}
             self._cancel(worker for worker in others if not self._on_the_wire(worker))

@@ -82,7 +82,8 @@ class Runs:
 
         ``calls`` is an iterable, async iterable or mapping of unsent calls, such as
         ``AsyncZhipuAI.embeddings.create.call(...)``, or of prompts (``str``) with common ``parameters``: ``model``,
-        ``system`` and all that ``chat.completions.create`` takes. ``(id, call)`` pairs and mappings bring ids.
+        ``system`` and all that ``chat.completions.create`` takes. ``(id, call)`` pairs and mappings bring ids, which
+        are to be unique: a journal refuses an id that stands for two requests.
         The input may be of any length: of what was taken from it, only what is on the wire or waits to be taken from
         the run is in memory (and with ``journal`` or ``dedupe`` the ids, and with ``dedupe`` the answers).
 
@@ -127,6 +128,8 @@ class Runs:
             progress=progress,
             total=total,
         )
+        if retry_budget is not None:
+            check_count("retry_budget", retry_budget, least=0)
         if max_concurrency is not None:
             check_count("max_concurrency", max_concurrency, least=1)
             if concurrency is not None:

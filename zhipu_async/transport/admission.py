@@ -99,6 +99,8 @@ class Lane:
         self.repeats = repeats
         self.on_start: Callable[[], None] | None = None
         """Called whenever a call of this lane starts."""
+        self.closing = False
+        """Whether the run is stopped: what is on the wire is finished, and not repeated."""
         self.in_flight = 0
         self.waiting = 0
         self.refused = 0

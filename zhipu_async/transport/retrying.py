@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from ..config import RetryPolicy
-from ..errors import APIError, AttemptRecord, ConnectionLost, TransportError, ZhipuError
+from ..errors import APIError, AttemptRecord, ConnectionLost, RequestTimeout, TransportError, ZhipuError
 from ..protocol import codec, faults
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.retry import Progress, at_once, refused, wait_before_retry
@@ -73,16 +73,21 @@ class RetryingTransport:
                 if not call.goes_on_after(error):
                     raise
                 return await self._again(call, receive, error)
-        except ZhipuError as error:
-            error.attempts = tuple(call.history)
-            record.fail(error)
-            raise
+        except ZhipuError as failure:
+            told = call.refusal if _unsent(failure) and call.refusal is not None else failure
+            told.attempts = tuple(call.history)
+            record.fail(told)
+            if told is failure:
+                raise
+            raise told from None
         except Exception as error:  # of the user's key source or session
             record.fail(error)
             raise
         except BaseException:
             record.fail(None)
             raise
+        finally:
+            call.refusal = None  # its traceback knows this call: together they would wait for the garbage collector
 
     async def _again(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]], first: ZhipuError) -> T:
         from tenacity import AsyncRetrying
@@ -179,6 +184,8 @@ class _CallUnderWay:
         self._attempt_began = self.began
         self._token_renewed = False
         self._refusals = 0
+        self.refusal: ZhipuError | None = None
+        """The last refusal for load, which is why the call waits again."""
         self._delay: float | None = None
 
     def begin(self, now: float) -> None:
@@ -190,6 +197,8 @@ class _CallUnderWay:
         """Note the failure and decide; the delay is then in :meth:`wait`."""
         now = asyncio.get_running_loop().time()
         self._refusals += (refusal := refused(error))
+        if refusal:
+            self.refusal = error
         patient = self._lane.patient
         progress = Progress(
             attempt=len(self.history) + 1 - self._token_renewed - (self._refusals if patient else 0),
@@ -205,6 +214,9 @@ class _CallUnderWay:
         if delay is not None and not self.sendable_after(error):
             delay = None
             error.add_note("not repeated: a file of the request cannot be read again from its beginning")
+        if delay is not None and self._lane.closing:
+            delay = None
+            error.add_note("not repeated: the run was stopped")
         if delay is not None and not (patient and refusal) and not self._lane.may_repeat():
             delay = None
             error.add_note("not repeated: the run's budget of repeats is used up")
@@ -260,6 +272,11 @@ async def _refusal(exchange: Exchange) -> ZhipuError:
     except TransportError as error:
         body = str(error).encode()
     return faults.of_response(exchange.status, exchange.headers, body) or ConnectionLost("an answer of no known kind")
+
+
+def _unsent(error: ZhipuError) -> bool:
+    """Whether the call's deadline came while an attempt was still waiting for its turn."""
+    return isinstance(error, RequestTimeout) and error.clock == "total" and not error.arrived
 
 
 def _summary(error: Exception) -> str:

@@ -14,6 +14,8 @@ import pytest
 from tests.virtual_service import SECONDS, VirtualService, ideal, now, run, within
 from zhipu_async import AsyncZhipuAI
 
+pytestmark = pytest.mark.heavy  # half a minute of pure computation
+
 
 def prompts(calls: int | None = None) -> Iterator[str]:
     """So many prompts, or without end."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.heavy  # the source is the same for every version of Python
+
 PACKAGE = Path(__file__).parent.parent / "zhipu_async"
 
 ROOMS = {
@@ -23,9 +25,11 @@ ROOMS = {
     "binding": {"errors", "types", "protocol", "streaming", "downloads", "pages"},
     "tools": {"errors", "config", "types", "protocol"},
     "finish": {"errors", "types"},
-    "tool_runs": {"errors", "config", "types", "protocol", "binding", "tools", "finish"},
+    "tool_calls": {"errors", "types", "tools"},
+    "tool_runs": {"errors", "config", "types", "protocol", "binding", "tools", "tool_calls", "finish"},
     "answer_types": {"errors", "protocol"},
     "structured": {"errors", "config", "types", "protocol", "binding", "answer_types", "finish"},
+    "conversation": {"errors", "types", "protocol", "tools", "finish", "tool_runs", "structured"},
     "resources": {"types", "protocol", "binding", "tool_runs", "structured"},
     "transport": {"errors", "config", "telemetry", "protocol", "threads"},
     "realtime": {"errors", "config", "types", "protocol"},

@@ -44,6 +44,7 @@ def png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0\xff")) + chunk(b"IEND", b"")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "text", PROGRAMS, ids=[f"line {README[: README.index(text)].count(chr(10)) + 1}" for text in PROGRAMS]
 )

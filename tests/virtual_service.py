@@ -10,7 +10,7 @@ import asyncio
 import random
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tests.virtual_time import VirtualLoop
@@ -108,7 +108,8 @@ class VirtualService:
     """Implements :class:`~zhipu_async.transport.retrying.Opener`.
 
     ``limit``: calls it admits at a time, or a function of the time. ``chance``: of a refusal with ``code`` whatever is
-    in flight, a function of the time. Times of requests, refusals and answers are kept, as the client sees them.
+    in flight, a function of the time.``first``: the codes of
+    the first requests. Times of requests, refusals and answers are kept, as the client sees them.
     """
 
     inherited = False
@@ -119,11 +120,13 @@ class VirtualService:
         *,
         chance: Callable[[float], float] = lambda now: 0.0,
         code: str = "1305",
+        first: Sequence[str] = (),
         seed: int = 0,
     ) -> None:
         self.limit: Callable[[float], int] = limit if callable(limit) else lambda now: limit
         self.chance = chance
         self.code = code
+        self.first = deque(first)
         self.rng = random.Random(seed)
         self.held = self.most_held = 0
         self.on_wire = self.most_on_wire = 0
@@ -150,7 +153,9 @@ class VirtualService:
         try:
             await asyncio.sleep(UP)
             code = "1302" if self.held >= self.limit(loop.time()) else ""
-            if (chance := self.chance(loop.time())) and self.rng.random() < chance:
+            if self.first:
+                code = self.first.popleft()
+            elif (chance := self.chance(loop.time())) and self.rng.random() < chance:
                 code = self.code
             release: Callable[[], None] | None = None
             if not code:

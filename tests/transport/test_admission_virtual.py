@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.virtual_service import CHUNKS, DOWN, SECONDS, UP, VirtualService, now, run
+from tests.virtual_time import VirtualLoop
 from zhipu_async import (
     AsyncZhipuAI,
     Limits,
@@ -213,6 +214,19 @@ def test_refusals_do_not_use_up_the_attempts_of_a_run(code: str) -> None:
 
     def body_of(service: VirtualService, number: int) -> bytes:
         return next(body for body in service.requests if b'"p%d"' % number in body)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("failures", "answered"), [(2, True), (3, False)])
+def test_refusals_do_not_count_among_other_failures_of_a_run(failures: int, answered: bool) -> None:
+    """After four refusals a call of a run still has its three attempts: two failures are repeated, three are not."""
+
+    async def main() -> None:
+        service = VirtualService(first=["1302", "1305", "1302", "1305", *["1234"] * failures])
+        (outcome,) = await service.client().fan_out(["a"], model="glm-4.6").collect()
+        assert outcome.ok is answered
+        assert outcome.attempts == len(service.sent) == 7
 
     run(main())
 
@@ -429,17 +443,20 @@ def test_direct_calls_come_before_repeats_and_repeats_before_fresh_ones() -> Non
 
 
 def test_nobody_overtakes_who_waits() -> None:
-    """A call that could start at once waits behind those of its kind that wait already."""
+    """Where time alone makes room, a call that asks before the timer has run waits behind the one that waits."""
 
     async def main() -> None:
-        queue = Queue(asyncio.get_running_loop(), "glm-4.6", ONE)
-        ticket = queue.ask(background=True)
-        assert ticket is not None
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        queue = Queue(loop, "glm-4.6", Limits())
+        while queue.ask(background=True) is not None:
+            pass  # the first level and its round are full
         turn = asyncio.create_task(queue.turn(background=True, repeat=False))
-        await asyncio.sleep(0)
-        queue.end(ticket, None)
+        await asyncio.sleep(0.3)  # the round was judged; the next one may begin a quarter of a second later
+        assert not turn.done()
+        loop.now += 0.5
         assert queue.ask(background=True) is None
-        queue.end(await turn, None)
+        await turn
         assert queue.ask(background=True) is not None
 
     run(main())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -14,24 +14,22 @@ from . import tolerant
 class Text:
     """Pieces of text; None until the first piece, even an empty one, has come."""
 
-    __slots__ = ("_pieces", "seen")
+    __slots__ = ("append", "pieces")
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self.seen = False
+        self.pieces: list[str] = []
+        self.append = self.pieces.append
 
-    def append(self, piece: str) -> None:
-        self.seen = True
-        if piece:
-            self._pieces.append(piece)
+    @property
+    def seen(self) -> bool:
+        return bool(self.pieces)
 
     @property
     def whole(self) -> str | None:
-        if not self.seen:
-            return None
-        if len(self._pieces) > 1:
-            self._pieces = [_whole_characters("".join(self._pieces))]
-        return self._pieces[0] if self._pieces else ""
+        pieces = self.pieces
+        if len(pieces) > 1:
+            pieces[:] = [_whole_characters("".join(pieces))]
+        return pieces[0] if pieces else None
 
 
 def _whole_characters(text: str) -> str:
@@ -151,12 +149,12 @@ class _GrowingChoice:
 
     def add(self, choice: ChunkChoice) -> None:
         delta = choice.delta
-        if delta.content is not None:
-            self.content.append(delta.content)
-        if delta.reasoning_content is not None:
-            self.reasoning_content.append(delta.reasoning_content)
-        if delta.reasoning is not None:
-            self.reasoning.append(delta.reasoning)
+        if (text := delta.content) is not None:
+            self.content.append(text)
+        if (text := delta.reasoning_content) is not None:
+            self.reasoning_content.append(text)
+        if (text := delta.reasoning) is not None:
+            self.reasoning.append(text)
         if delta.tool_calls:
             if self.tools is None:
                 self.tools = ToolCallAccumulator()
@@ -197,25 +195,33 @@ class ChatAccumulator:
 
     def add(self, chunk: ChatCompletionChunk) -> None:
         """Take the next chunk. Later changes to it do no harm: text is kept, and copies of the rest."""
-        for choice in chunk.choices:
-            growing = self._choices.get(choice.index)
-            if growing is None:
-                growing = self._choices[choice.index] = _GrowingChoice(choice.index)
-            growing.add(choice)
-        whole = self._whole
-        if not (whole.id and whole.model):
-            whole.id = whole.id or chunk.id
-            whole.created = whole.created or chunk.created
-            whole.model = whole.model or chunk.model
-            whole.object = whole.object or ("chat.completion" if chunk.object else None)
-        if chunk.usage is not None:
-            whole.usage = deepcopy(chunk.usage)
-        if chunk.web_search:
-            whole.web_search = deepcopy(chunk.web_search)
-        if chunk.video_result:
-            whole.video_result = deepcopy(chunk.video_result)
-        if chunk.content_filter:
-            whole.content_filter = deepcopy(chunk.content_filter)
+        self.add_all((chunk,))
+
+    def add_all(self, chunks: Iterable[ChatCompletionChunk]) -> None:
+        """Take chunks that came together."""
+        whole, growing = self._whole, None
+        named = bool(whole.id and whole.model)
+        for chunk in chunks:
+            for choice in chunk.choices:
+                if growing is None or choice.index != growing.index:
+                    growing = self._choices.get(choice.index)
+                    if growing is None:
+                        growing = self._choices[choice.index] = _GrowingChoice(choice.index)
+                growing.add(choice)
+            if not named:
+                whole.id = whole.id or chunk.id
+                whole.created = whole.created or chunk.created
+                whole.model = whole.model or chunk.model
+                whole.object = whole.object or ("chat.completion" if chunk.object else None)
+                named = bool(whole.id and whole.model)
+            if chunk.usage is not None:
+                whole.usage = deepcopy(chunk.usage)
+            if chunk.web_search:
+                whole.web_search = deepcopy(chunk.web_search)
+            if chunk.video_result:
+                whole.video_result = deepcopy(chunk.video_result)
+            if chunk.content_filter:
+                whole.content_filter = deepcopy(chunk.content_filter)
 
     @property
     def finished(self) -> bool:

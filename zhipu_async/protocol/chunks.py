@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -15,6 +15,8 @@ from . import faults, tolerant
 from .accumulate import ChatAccumulator
 from .codec import decoder, excerpt
 from .sse import EVENT_LIMIT, PayloadReader
+
+_DONE = b"data: [DONE]\n\n"
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -77,8 +79,12 @@ class ChunkReader(Generic[C, R]):
         self._kind = kind
         self._headers = headers or {}
         self._payloads = PayloadReader(limit)
+        self._limit = limit
         self._decode: Callable[[bytes], C] = decoder(cast(Any, kind.chunk)).decode
         self._fault = kind.fault
+        fields = getattr(kind.chunk, "__struct_fields__", ())
+        self._quick = kind.fault is None and "id" in fields and "choices" in fields
+        """Whether a chunk with the answer's id and choices can be nothing else than its next piece."""
         self._accumulator = kind.accumulator()
         self._id: str | None = None
         self._id_of_content: str | None = None
@@ -104,15 +110,66 @@ class ChunkReader(Generic[C, R]):
         chunks: list[C] = []
         if self.done or self.failure is not None:
             return chunks
+        payloads = self._payloads
         try:
-            for payload in self._payloads.feed(data):
-                if payload[:1] != b"{" and payload.strip() == b"[DONE]":
-                    self._end_at_done()
-                    break
-                self._take(payload, chunks)
+            if not payloads.unsplit:
+                events, data = payloads.take(data), b""
+                if events and not self._take_all(events, chunks):
+                    self._take_each(payloads.split(events), chunks)
+            if payloads.unsplit and not self.done:
+                self._take_each(payloads.feed(data), chunks)
         except ZhipuError as error:
             self.fail(error)
         return chunks
+
+    def _take_all(self, events: bytes, chunks: list[C]) -> bool:
+        """Take whole events at C speed. False, and nothing is changed, where one is not a lone object on a line."""
+        ends = events.endswith(_DONE)
+        if ends:
+            events = events[: -len(_DONE)]
+        if events[:6] != b"data: " or len(events) > self._limit:
+            return False
+        payloads = events[6:-2].split(b"\n\ndata: ")
+        try:
+            found = list(map(self._decode, payloads))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        try:
+            self._check_all(found, payloads)
+        finally:
+            self._fold(found, chunks)
+        if ends:
+            self._end_at_done()
+        return True
+
+    def _check_all(self, found: list[C], payloads: list[bytes]) -> None:
+        """Look at each chunk that may be more than the next piece of the answer; drop those after a failure."""
+        known, quick = self._id_of_content, self._quick and self.started
+        for place, chunk in enumerate(found):
+            if quick and chunk.id == known and chunk.choices:  # type: ignore[attr-defined]  # pyright: ignore
+                continue
+            try:
+                self._check(chunk, payloads[place])
+            except BaseException:
+                del found[place:]
+                raise
+            known, quick = self._id_of_content, self._quick and self.started
+
+    def _fold(self, found: list[C], chunks: list[C]) -> None:
+        if isinstance(self._accumulator, ChatAccumulator):
+            self._accumulator.add_all(cast("list[ChatCompletionChunk]", found))
+            chunks += found
+        else:
+            for chunk in found:
+                self._accumulator.add(chunk)
+                chunks.append(chunk)
+
+    def _take_each(self, payloads: Iterable[bytes], chunks: list[C]) -> None:
+        for payload in payloads:
+            if payload[:1] != b"{" and payload.strip() == b"[DONE]":
+                self._end_at_done()
+                break
+            self._take(payload, chunks)
 
     def close(self) -> list[C]:
         """The input ended cleanly: the chunk of a last event without its blank line, if it is whole."""
@@ -153,6 +210,12 @@ class ChunkReader(Generic[C, R]):
             chunk = self._decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             chunk = self._mended(payload)
+        self._check(chunk, payload)
+        self._accumulator.add(chunk)
+        chunks.append(chunk)
+
+    def _check(self, chunk: C, payload: bytes) -> None:
+        """Whether this is a chunk of this answer, and no failure."""
         if not getattr(chunk, "choices", None) and faults.looks_like_fault(payload):
             self._check_for_fault(payload)
         if self._fault is not None and (told := self._fault(chunk)):
@@ -160,8 +223,6 @@ class ChunkReader(Generic[C, R]):
         identity = getattr(chunk, "id", None)
         if identity != self._id_of_content or not self.started:
             self._identify(chunk, identity)
-        self._accumulator.add(chunk)
-        chunks.append(chunk)
 
     def _identify(self, chunk: C, identity: str | None) -> None:
         """Note the response id; content under a second id is StreamRestarted."""

@@ -193,49 +193,54 @@ class PayloadReader:
         # Until the first carriage return, blank lines are searched for as "\n\n" and what follows the last one is kept
         # unread; from then on, and when much is kept, line by line.
 
-    def feed(self, data: bytes) -> Iterable[bytes]:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """The payloads that ``data`` completes, in order; take them all. An event over the limit is StreamCorrupted."""
-        if self._is_one_block(data):
-            self._at_start = False
-            return (data[6:-2],)
-        return self._feed(data)
-
-    def _is_one_block(self, data: bytes) -> bool:
-        """Whether ``data`` is what most reads of a stream give: one event of one line, whole."""
-        return (
-            data[:6] == b"data: "
-            and data.find(b"\n") == len(data) - 2 > 6
-            and data[-1:] == b"\n"
-            and b"\r" not in data
-            and not self._pieces
-            and self._whole_blocks
-            and len(data) - 2 <= self._splitter.limit
-        )
-
-    def _feed(self, data: bytes) -> Iterator[bytes]:
         if not self._whole_blocks:
             yield from self._wanted(self._splitter.feed(data))
             return
-        pieces = self._pieces
-        if b"\r" not in data and (b"\n\n" in data or (data[:1] == b"\n" and pieces and pieces[-1][-1:] == b"\n")):
-            if pieces:
-                pieces.append(data)
-                data = self._take()
-            if self._at_start:
-                self._at_start = False
-                data = data.removeprefix(_BOM)
-            *blocks, data = data.split(b"\n\n")
-            splitter = self._splitter
-            for block in blocks:
-                if block[:6] == b"data: " and b"\n" not in block and 6 < len(block) <= splitter.limit:
-                    yield block[6:]
-                else:
-                    yield from self._wanted(splitter.take((*block.split(b"\n"), b"")))
-        if data:
-            pieces.append(data)
-            self._size += len(data)
-        if b"\r" in data or self._size > self._splitter.limit:
+        yield from self.split(self.take(data))
+        if self.unsplit:
             yield from self._by_lines()
+
+    @property
+    def unsplit(self) -> bool:
+        """Whether something waits to be looked at line by line: :meth:`feed` it b""."""
+        pieces = self._pieces
+        return not self._whole_blocks or self._size > self._splitter.limit or bool(pieces and b"\r" in pieces[-1])
+
+    def take(self, data: bytes) -> bytes:
+        """The whole events that ``data`` completes, as they came, for :meth:`split`; b"" for none. Only as long as
+        nothing is :attr:`unsplit`."""
+        pieces = self._pieces
+        whole = b"\r" not in data and (b"\n\n" in data or (data[:1] == b"\n" and pieces and pieces[-1][-1:] == b"\n"))
+        if not whole:
+            if data:
+                pieces.append(data)
+                self._size += len(data)
+            return b""
+        if pieces:
+            pieces.append(data)
+            data = self._take()
+        if self._at_start:
+            self._at_start = False
+            data = data.removeprefix(_BOM)
+        end = data.rfind(b"\n\n") + 2
+        if end < len(data):
+            pieces.append(data[end:])
+            self._size = len(data) - end
+            return data[:end]
+        return data
+
+    def split(self, events: bytes) -> Iterator[bytes]:
+        """The payloads of whole events."""
+        if not events:
+            return
+        splitter = self._splitter
+        for block in events[:-2].split(b"\n\n"):
+            if block[:6] == b"data: " and b"\n" not in block and 6 < len(block) <= splitter.limit:
+                yield block[6:]
+            else:
+                yield from self._wanted(splitter.take((*block.split(b"\n"), b"")))
 
     def rest(self) -> tuple[bytes, bytes]:
         """What is left at the end of the input: the data of an event without its blank line, or a torn line."""

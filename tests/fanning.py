@@ -79,6 +79,10 @@ class Gate:
         self._taken = 0
         self._turns: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def crowded(self) -> bool:
+        return self.waiting > 0
+
     async def enter(self) -> None:
         """Wait for a place and take it."""
         if self._taken < self.level:

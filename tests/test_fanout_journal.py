@@ -430,3 +430,42 @@ async def test_a_refusal_that_outlasts_its_call_is_asked_again_by_the_next_run(s
     assert outcomes[0].ok
     assert not outcomes[0].replayed
     assert len(sim.requests) == 1
+
+
+async def test_an_id_of_two_requests_under_way_is_refused(tmp_path: Path) -> None:
+    """The second is not sent although the first has no line yet, the first is kept, and the journal can be resumed."""
+    path, service = tmp_path / "journal.jsonl", Service(seconds=0.01)
+    outcomes, error = await take(service, [("x", call("0")), ("x", call("1"))], path)
+    assert texts(outcomes) == service.sent == ["0"]
+    assert isinstance(error, ConfigError)
+    assert "two calls have one id" in str(error)
+    outcomes, error = await take(service, [("x", call("0"))], path, resume=True)
+    assert error is None
+    assert outcomes[0].replayed
+
+
+async def test_a_call_that_is_there_twice_under_one_id_is_carried_out_twice(tmp_path: Path) -> None:
+    """The same request under the same id is no mistake that can be seen: both have their outcome."""
+    service = Service(seconds=0.01)
+    outcomes, error = await take(service, [("x", call("0"))] * 2, tmp_path / "journal.jsonl")
+    assert error is None
+    assert texts(outcomes) == service.sent == ["0", "0"]
+
+
+async def test_the_loop_goes_round_between_two_calls_that_are_read_from_the_file(tmp_path: Path) -> None:
+    """A long journal does not hold up what else the loop does: it has a turn for each call, at least."""
+    path, service = tmp_path / "journal.jsonl", Service(seconds=0.0)
+    await take(service, calls(100), path)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    outcomes, error = await take(service, calls(100), path, resume=True)
+    turning.cancel()
+    assert error is None
+    assert sum(outcome.replayed for outcome in outcomes) == 100 <= turns

@@ -148,6 +148,7 @@ async def test_a_call_that_is_refused_for_ever_ends_by_its_deadline(serve: Serve
     outcome, *_ = await client.fan_out(["Hi"], model="glm-4.6", deadline=0.3).collect()
     on_the_wire = isinstance(outcome.error, RequestTimeout) and outcome.error.arrived  # when the deadline came
     assert isinstance(outcome.error, OverloadedError) or on_the_wire
+    assert outcome.error is not None
     assert outcome.attempts == len(outcome.error.attempts)
     assert len(sim.requests) <= outcome.attempts <= len(sim.requests) + 1
     assert len(sim.requests) > 3
@@ -292,3 +293,36 @@ async def test_what_is_refused_after_the_stop_is_not_asked_again(serve: Serve, h
     for outcome in outcomes:
         assert outcome.error is not None
         assert "not repeated: the run was stopped" in told(outcome.error)
+
+
+async def test_a_call_whose_turn_does_not_come_was_not_sent(serve: Serve) -> None:
+    """Its outcome is a timeout with no attempt, which says so; the telemetry counts none either."""
+    records: list[Any] = []
+    limits = Limits(concurrency=1)
+    client, sim = await serve(Scenario(pace=Pace(first_token=0.5)), limits=limits, hooks=[records.append])
+    held = asyncio.create_task(client.fan_out(["Hello"], model="glm-4.6").collect())
+    await asyncio.sleep(0.05)
+    outcome, *_ = await client.fan_out(["Hi"], model="glm-4.6", deadline=0.1).collect()
+    assert isinstance(outcome.error, RequestTimeout)
+    assert outcome.attempts == len(outcome.error.attempts) == 0
+    assert told(outcome.error) == ["not sent: its turn did not come"]
+    assert [type(record).__name__ for record in records] == ["CallFailed"]
+    assert records[0].timing.attempts == 0
+    assert records[0].timing.queue > 0
+    assert (await held)[0].ok
+    assert len(sim.requests) == 1
+
+
+async def test_a_slow_model_does_not_hold_up_another(serve: Serve) -> None:
+    """Of two models in turn, the one with room is done while the other, one call at a time, has hardly begun."""
+    limits = {"glm-4.6": 1, "glm-4.5": 100}
+    client, _ = await serve(Scenario(concurrency_by_model=limits, pace=Pace(first_token=0.02)))
+    make = AsyncZhipuAI.chat.completions.create.call
+    calls = [make(model=model, messages=[{"role": "user", "content": "Hi"}]) for _ in range(100) for model in limits]
+    done: list[str | None] = []
+    async with client.fan_out(calls) as run:
+        async for outcome in run:
+            done.append(outcome.call.model)
+            if done.count("glm-4.5") == 100:
+                break
+    assert done.count("glm-4.6") < 50

@@ -63,6 +63,11 @@ class Window(Protocol):
         """How many calls may be in flight."""
         ...
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so many calls wait that no others are wanted."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -261,9 +266,9 @@ class _Run(Generic[T]):
         worker.add_done_callback(self._ended)
 
     def _one_more(self) -> None:
-        """A call has started: begin another worker, if all have their call on the wire."""
+        """A call has started, or waits: begin another worker, if nobody else is about to take the next item."""
         window = self._window
-        if self._stopping or self._exhausted or self._taking or (window is not None and window.waiting):
+        if self._stopping or self._exhausted or self._taking or (window is not None and window.crowded):
             return
         # some calls sleep before a repeat: more workers than calls on the wire, but not without end
         most = max(WORKERS, 2 * window.in_flight) if window is not None else self._options.concurrency or 1
@@ -332,6 +337,7 @@ class _Run(Generic[T]):
         entry = ledger.enter(item, began)
         if (outcome := ledger.recall(entry, loop.time())) is not None:
             self._deliver([outcome])
+            await asyncio.sleep(0)  # reading it took its time: what else is on the loop comes between two
             return
         if ledger.joins(entry):
             self.outbox.owed += 1

@@ -53,7 +53,28 @@ class Runs:
         leaving: Leaving = ...,
     ) -> FanOut[T]: ...
     @overload
-    def fan_out(self, calls: Prompts, *, model: str, **options_and_parameters: Any) -> FanOut[ChatCompletion]: ...
+    def fan_out(
+        self,
+        calls: Prompts,
+        *,
+        model: str,
+        system: str | None = ...,
+        ordered: bool = ...,
+        window: int = ...,
+        concurrency: int | None = ...,
+        max_concurrency: int | None = ...,
+        deadline: float | None = ...,
+        max_retries: int | None = ...,
+        retry_budget: int | None = ...,
+        token_budget: int | None = ...,
+        dedupe: bool = ...,
+        journal: Journal | AnyPath | None = ...,
+        resume: bool = ...,
+        progress: Callable[[RunProgress], object] | None = ...,
+        total: int | None = ...,
+        leaving: Leaving = ...,
+        **parameters: Any,
+    ) -> FanOut[ChatCompletion]: ...
     def fan_out(
         self,
         calls: Calls[Any] | Prompts,
@@ -95,6 +116,8 @@ class Runs:
         concurrency, max_concurrency
             By default the number of calls in flight follows the service: it begins at 16, grows while calls are
             admitted and shrinks when they are refused. ``max_concurrency`` bounds it; ``concurrency`` fixes it.
+            Each model has its own number. The input is taken in its order: where a thousand calls of one model wait for
+            their turn, those of others behind them wait, too. Runs of one model each do not hold each other up.
         deadline
             Seconds for each call, from when it is taken up: queue, repeats and sleeps included. None: no end.
         max_retries, retry_budget
@@ -169,7 +192,20 @@ class Runs:
         metadata: Mapping[str, str] | None = ...,
     ) -> BatchRun[T]: ...
     @overload
-    def run_batches(self, calls: Prompts, *, model: str, **options_and_parameters: Any) -> BatchRun[ChatCompletion]: ...
+    def run_batches(
+        self,
+        calls: Prompts,
+        *,
+        model: str,
+        system: str | None = ...,
+        journal: Journal | AnyPath | None = ...,
+        resume: bool = ...,
+        timeout: float | None = ...,
+        rounds: int = ...,
+        progress: Callable[[RunProgress], object] | None = ...,
+        metadata: Mapping[str, str] | None = ...,
+        **parameters: Any,
+    ) -> BatchRun[ChatCompletion]: ...
     def run_batches(
         self,
         calls: Calls[Any] | Prompts,

@@ -515,7 +515,7 @@ async def test_ctrl_c_finishes_what_is_under_way(service: Service) -> None:
         done = await finish(process)
     sent = len(simulator.requests)
     assert (done.code, done.output) == (130, "")
-    assert "finishing the 5 calls that are under way; Ctrl-C again stops now" in done.errors
+    assert re.search(r"finishing the [1-5] calls that are under way; Ctrl-C again stops now", done.errors)
     assert sent < 30
     assert len(ids()) == sent
     assert f"{sent} of 200 answered, {200 - sent} not done" in done.errors

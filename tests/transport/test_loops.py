@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,6 +68,27 @@ def test_three_runs_with_one_client_and_no_close(ask: Ask) -> None:
         for _ in range(3):
             asyncio.run(use())
         assert client.pool.statistics().in_use == client.pool.statistics().idle == 0
+
+    with service() as sim, no_warnings():
+        run(sim)
+
+
+def test_a_client_keeps_no_loop_that_has_ended(ask: Ask) -> None:
+    """Of twenty loops in a row, each with a call and a run, only the last may still be in memory."""
+    loops: list[weakref.ref[Any]] = []
+
+    def run(sim: Simulator) -> None:
+        client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
+
+        async def use() -> None:
+            loops.append(weakref.ref(asyncio.get_running_loop()))
+            await client.chat.completions.create(**ask())
+            assert (await client.fan_out(["Hi"], model="glm-4.6").collect())[0].ok
+
+        for _ in range(20):
+            asyncio.run(use())
+        gc.collect()
+        assert [place for place, loop in enumerate(loops) if loop() is not None] in ([], [19])
 
     with service() as sim, no_warnings():
         run(sim)

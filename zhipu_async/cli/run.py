@@ -364,5 +364,7 @@ def _tell(plan: Plan, summary: Summary) -> None:
         remark(text)
     if summary.errors is not None:
         remark(f"the failed calls, to be run again: {summary.errors}")
+    elif summary.failed and plan.errors is None and plan.output is not None:
+        remark("to have the failed calls in a file that can be run again, add: --resume --errors failed.jsonl")
     if plan.output is not None and summary.stopped is None:
         write_line(shown(plan.output))

@@ -116,7 +116,9 @@ class Journal:
         """
         self._asked.append(id)
         place = self._find(id, hash)
-        if place is None or place.state is State.AGAIN:
+        if place is None:
+            self._places.ask(id, hash)
+        if place is None or place.state in (State.AGAIN, State.ASKED):
             return None
         if place.state is State.BEGUN:
             return Record(id, error=recorded.begun_before(), hash=hash, run=self.run)

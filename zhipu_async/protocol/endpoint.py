@@ -10,18 +10,18 @@ from ..config import Timeouts
 from ..types.base import Progress, Request
 from .form import Form
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)  # so that a list may hold calls of several endpoints
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint(Generic[T]):
+class Endpoint(Generic[T_co]):
     """One row of the endpoint list (README.md section 4)."""
 
     method: str
     path: str
     """Below the base URL, or below the platform's root when it begins with ``/api/``; with ``{field}`` for what the
     path takes from the arguments. ``{url}`` alone stands for a file of any host, which is asked without the key."""
-    response: type[T]
+    response: type[T_co]
     """What a whole answer is decoded into."""
     creates: bool = False
     """True for calls that create something: never repeated unless they provably did not arrive (errors.md 5)."""
@@ -47,10 +47,10 @@ class Endpoint(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """An endpoint and the struct of its arguments: a call that is not sent yet."""
 
-    endpoint: Endpoint[T]
+    endpoint: Endpoint[T_co]
     arguments: Request
 
     @property

@@ -25,6 +25,8 @@ class State(IntEnum):
     """It creates something, and nothing is known of its end."""
     FOREIGN = 3
     """A line without the hash of the request: nobody can say what it answers."""
+    ASKED = 4
+    """There is no line yet: the call is under way."""
 
 
 class Place(NamedTuple):
@@ -92,6 +94,10 @@ class Places:
             self._places[line.custom_id] = _PLACE.pack(offset, length, _state(line), _digest(line.hash))
         if line.run:
             self.runs.setdefault(line.run)
+
+    def ask(self, identity: str, hash: str) -> None:
+        """A call that has no line is under way: from now on its id stands for this request."""
+        self._places.setdefault(identity, _PLACE.pack(0, 0, State.ASKED, _digest(hash)))
 
     def find(self, identity: str, hash: str) -> Place | None:
         """The last line of a call; None where there is none.

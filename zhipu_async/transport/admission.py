@@ -18,10 +18,13 @@ from weakref import WeakKeyDictionary
 from ..config import Limits
 from ..errors import APIError, DecodeError, OverloadedError, PoolFull, RateLimitError, StreamError
 from ..protocol.limiter import OVERLOADED, Limiter, Ticket
+from ..protocol.retry import refused
 from ..telemetry import CallRecord
 
 FAN_OUT_BEGINS = 16
 """Level at which a run begins, where nothing is known of the model yet (limiter.md, rule 11)."""
+WAITING = 1000
+"""Calls of a run that may wait where it has several models: one that is slow does not hold up the others at once."""
 QUEUES_KEPT = 256
 """Above so many, those that nobody uses and that know nothing are dropped: model names may come from anywhere."""
 
@@ -52,6 +55,8 @@ class Admission:
         """The queue of a model (or of an endpoint that has none) on ``loop``."""
         queues = self._loops.get(loop)
         if queues is None:
+            for ended in [other for other in list(self._loops) if other.is_closed()]:
+                self._loops.pop(ended, None)
             queues = self._loops[loop] = {}
         key = account, name
         queue = queues.get(key)
@@ -98,7 +103,8 @@ class Lane:
         self.patient = patient
         self.repeats = repeats
         self.on_start: Callable[[], None] | None = None
-        """Called whenever a call of this lane starts."""
+        """Called whenever a call of this lane starts, or waits where there are calls of other models."""
+        self._names: set[str] = set()
         self.closing = False
         """Whether the run is stopped: what is on the wire is finished, and not repeated."""
         self.in_flight = 0
@@ -114,17 +120,25 @@ class Lane:
         levels = [queue.limiter.level for queue in queues if queue is not None and queue.limiter is not None]
         return min(levels, default=self.in_flight)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so many calls wait that no others are wanted. Calls of one model wait for each other, so that one is
+        enough; where there are several models, those behind it may be of a model that has room."""
+        return self.waiting > (WAITING if len(self._names) > 1 else 0)
+
     async def enter(self, name: str, record: CallRecord, *, repeat: bool) -> Slot:
         """A place for a call of a model (or of an endpoint that has none), as soon as it may start. A repeat goes
         before the others of its kind."""
         loop = asyncio.get_running_loop()
-        queue = self._latest = self._admission.queue(loop, self._account, name)
+        if self._background:
+            self._names.add(name)
         if self._limits is not None and self._gate is None:
             self._gate = Queue(loop, "the run", self._limits)
-        slot = Slot(self, queue)
+        slot = Slot(self)
         try:
             if self._gate is not None:
                 slot.passed = await self._turn(self._gate, record, repeat=repeat)
+            queue = slot.queue = self._latest = self._admission.queue(loop, self._account, name)
             if self.metered:
                 if self._background or queue.bound:
                     slot.ticket = await self._turn(queue, record, repeat=repeat)
@@ -149,6 +163,8 @@ class Lane:
         clock = asyncio.get_running_loop().time
         began = clock()
         self.waiting += 1
+        if self.on_start is not None and len(self._names) > 1:
+            self.on_start()
         try:
             return await queue.turn(self._background, repeat)
         finally:
@@ -159,7 +175,7 @@ class Lane:
         """A call has ended, or did not even start."""
         if slot.started is not None:
             self.in_flight -= 1
-            self.refused += isinstance(error, (RateLimitError, OverloadedError))
+            self.refused += refused(error)
             if slot.holder is not None:
                 self.holders.discard(slot.holder)
         if slot.passed is not None and self._gate is not None:
@@ -176,12 +192,12 @@ class Lane:
 class Slot:
     """The place of one call in flight, to be left exactly once; a second time does nothing."""
 
-    __slots__ = ("_lane", "_left", "_queue", "counted", "holder", "passed", "started", "ticket")
+    __slots__ = ("_lane", "_left", "counted", "holder", "passed", "queue", "started", "ticket")
 
-    def __init__(self, lane: Lane, queue: Queue) -> None:
+    def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._queue = queue
         self._left = False
+        self.queue: Queue | None = None
         self.started: float | None = None
         """Seconds of the loop's clock; None while it waits."""
         self.counted = False
@@ -196,8 +212,8 @@ class Slot:
         if not self._left:
             self._left = True
             self._lane.left(self, error)
-            if self.counted:
-                self._queue.left(self, error)
+            if self.counted and self.queue is not None:
+                self.queue.left(self, error)
 
 
 class Queue:
@@ -236,7 +252,10 @@ class Queue:
     @property
     def unused(self) -> bool:
         """Whether dropping this loses nothing."""
-        return self.limiter is None and not self.unasked
+        limiter = self.limiter
+        if self.unasked or self._direct or self._repeats or self._fresh:
+            return False
+        return limiter is None or not (limiter.in_flight or limiter.limit or limiter.braked)
 
     def ask(self, background: bool) -> Ticket | None:
         """The ticket of a call that may start now and overtakes nobody; None: it has to wait."""

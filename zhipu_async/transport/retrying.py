@@ -129,6 +129,7 @@ class RetryingTransport:
             async with clock:
                 name = (request.model or request.endpoint).lower()
                 slot = await self._lane.enter(name, record, repeat=record.attempts > 1)
+                call.waits = False
                 try:
                     headers = request.headers
                     if request.authorized:
@@ -182,6 +183,8 @@ class _CallUnderWay:
         self._policy = policy
         self._lane = lane
         self._attempt_began = self.began
+        self.waits = False
+        """Whether the attempt waits for its turn."""
         self._token_renewed = False
         self._refusals = 0
         self.refusal: ZhipuError | None = None
@@ -191,10 +194,15 @@ class _CallUnderWay:
     def begin(self, now: float) -> None:
         """An attempt begins."""
         self._attempt_began = now
+        self.waits = True
         self.record.attempt()
 
     def goes_on_after(self, error: ZhipuError) -> bool:
         """Note the failure and decide; the delay is then in :meth:`wait`."""
+        if self.waits and isinstance(error, RequestTimeout):
+            self.record.attempts -= 1
+            error.add_note("not sent: its turn did not come")
+            return False
         now = asyncio.get_running_loop().time()
         self._refusals += (refusal := refused(error))
         if refusal:

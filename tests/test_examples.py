@@ -3,7 +3,10 @@
 import asyncio
 import os
 import re
+import signal
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,6 +49,35 @@ SHOWN = {
         r"attempt 1: AccountError, gave up",
         r"code 1113",
         r"kept: 'This stream breaks off'",
+    ],
+    "agent.py": [
+        r"^you +How much warmer is it in Cairo than in Oslo\?\nthinking +\w",
+        r'\ncall +get_weather \{"city":"Cairo"\}\ncall +get_weather \{"city":"Oslo"\}\nresult ',
+        r'gives \{"celsius":27,"sky":"clear"\} \(0\.\d s\)\n',
+        r'\ncall +calculate \{"expression":"27 - 4"\}\nresult [^\n]* 23\.0 ',
+        r"\nglm +It makes 23 degrees\.\nyou ",
+        r"\nglm +It makes 41\.4 degrees\.\nyou ",
+        r'Atlantis"\} gives error: LookupError: no weather is known of Atlantis',
+        r"\nglm +I cannot tell: [^\n]*\n16 messages, [1-9]\d* tokens\n$",
+    ],
+    "extract_records.py": [
+        r"^\.\.\. 4\.1\n\.\.\. 5\.1\n\.\.\. 8\.1\n",
+        r"\nsentence,thing,image\n4\.1,The Tao,",
+        r"\n60\.1,Governing a great state,cooking small fish\n",
+        r"\n6 of 7 are in the book; requests: 1, mended: nothing, tokens: [1-9]\d*\n$",
+    ],
+    "parallel_tools.py": [
+        r"^(call: [^\n]*\n){6}(?=.*result: exchange_rate after \d\.\d s: 178\.4)",  # as they come
+        r"\nresult: search_library after \d\.\d s: \[",
+        r"\nresult: search_archive after \d\.\d s: error: TimeoutError: ",
+        r"\nOne euro is 178\.4 JPY, ",
+        r"\n6 calls, (1\.[89]|[2-9]\.\d) s of work in [01]\.\d s\nfailed: search_archive TimeoutError",
+    ],
+    "approval.py": [
+        r"^May it delete_file \{'name': 'contract\.txt'\}\? no\n(May it [^\n]*'draft-\d\.txt'\}\? yes\n){2}",
+        r'\nnot allowed: delete_file \{"name":"contract\.txt"\}\ndone: ',
+        r"\nanswer: I deleted 2 files\. Not the others: error: only drafts may be deleted\.\n",
+        r"left: \['contract\.txt'\]\n$",
     ],
     "many_at_once.py": [
         r"40 answers and 0 failures",
@@ -148,6 +180,7 @@ async def run(name: str, **environment: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name)),
         env={**keyless, "PYTHONUTF8": "1", **environment},
+        stdin=asyncio.subprocess.DEVNULL,  # not the terminal that the tests may have
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -166,6 +199,90 @@ async def test_an_example_shows_what_it_promises(name: str) -> None:
         pytest.skip(f"{needed} is not installed")
     output = await run(name)
     assert re.search(".*".join(SHOWN[name]), output, re.DOTALL), output
+
+
+END = b"<the end>"
+
+
+async def at_a_terminal(name: str, talk: Sequence[tuple[str, str | signal.Signals]]) -> str:
+    """Run an example at a terminal: wait for each text, then type a line or send a signal; what it showed."""
+    master, terminal = os.openpty()
+    loop, shown, changed = asyncio.get_running_loop(), bytearray(), asyncio.Event()
+
+    def read() -> None:
+        with suppress(OSError):  # the program has ended
+            shown.extend(data := os.read(master, 4096))
+            changed.set()
+            if data:
+                return
+        loop.remove_reader(master)
+        shown.extend(END)
+        changed.set()
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name)),
+        env={**os.environ, "PYTHONUTF8": "1", "TERM": "xterm"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    loop.add_reader(master, read)
+    place = 0
+    try:
+        async with asyncio.timeout(30):
+            for text, then in talk:
+                while (found := shown.find(text.encode(), place)) < 0:
+                    assert not shown.endswith(END), shown.decode()
+                    changed.clear()
+                    await changed.wait()
+                place = found + len(text)
+                if isinstance(then, signal.Signals):
+                    process.send_signal(then)
+                else:
+                    os.write(master, then.encode())
+            while not shown.endswith(END):
+                changed.clear()
+                await changed.wait()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        loop.remove_reader(master)
+        os.close(master)
+    return re.sub(r"\x1b\[[\d;]*m", "", shown.removesuffix(END).decode()).replace("\r\n", "\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+async def test_the_agent_converses_at_a_terminal() -> None:
+    """It answers what is typed, forgets an answer that is stopped by Ctrl-C, and ends with Ctrl-D."""
+    shown = await at_a_terminal(
+        "agent.py",
+        [
+            ("you ", "How is it in Lima?\n"),
+            ("(fog).", ""),
+            ("you ", "And in Oslo?\n"),
+            ("call ", signal.SIGINT),
+            ("(stopped)", ""),
+            ("you ", "Hello\n"),
+            ("for a sum.", ""),
+            ("you ", "\x04"),
+        ],
+    )
+    assert "It is 19 °C (fog)." in shown
+    assert "error" not in shown
+    assert re.search(r"\n7 messages, [1-9]\d* tokens\n$", shown), shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+async def test_a_person_is_asked_for_approval_at_a_terminal() -> None:
+    """What the person allows is done, and nothing else."""
+    shown = await at_a_terminal(
+        "approval.py", [("contract.txt'}? [y/N] ", "y\n"), ("1.txt'}? [y/N] ", "n\n"), ("2.txt'}? [y/N] ", "\n")]
+    )
+    assert "the user said no" in shown
+    assert shown.endswith("left: ['draft-1.txt', 'draft-2.txt']\n")
 
 
 async def test_with_a_key_the_service_is_asked() -> None:

@@ -4,10 +4,16 @@ from .attachments import AudioPart, FilePart, ImagePart, VideoPart
 from .batching import BatchRun
 from .client import AsyncZhipuAI
 from .config import Limits, RetryPolicy, Timeouts
+from .conversation import Conversation
 from .dispatch import RawResponse
 from .downloads import Binary, Download
 from .errors import (
     AccountError,
+    AnswerError,
+    AnswerFiltered,
+    AnswerInvalid,
+    AnswerRefused,
+    AnswerTruncated,
     APIError,
     AttemptRecord,
     AuthenticationError,
@@ -42,6 +48,9 @@ from .errors import (
     TaskFailed,
     TaskTimeout,
     TokenBudgetSpent,
+    ToolCallInvalid,
+    ToolError,
+    ToolFailed,
     TransportError,
     ZhipuError,
 )
@@ -51,7 +60,10 @@ from .outcomes import Outcome, RunProgress
 from .pages import Pages
 from .protocol.endpoint import Call, Endpoint
 from .streaming import Stream
+from .structured import Parsed, ParseRun
 from .telemetry import AttemptFailed, CallFailed, CallSucceeded, Event, Hook, ModelStatistics, Timing
+from .tool_runs import ToolRun, ToolRunResult
+from .tools import PythonTool, tool
 from .transport.admission import Concurrency
 from .transport.pool import PoolStatistics
 from .types.base import Progress
@@ -77,6 +89,7 @@ from .types.messages import (
     UserMessage,
 )
 from .types.tasks import AsyncResult, ChatTask, ImageTask, VideoTask
+from .types.tool_events import CallDecoded, CallReturned, ToolEvent, TurnFinished
 from .types.tools import FunctionDefinition, FunctionTool, MCPServer, MCPTool, RetrievalTool, ToolCall, WebSearchTool
 from .types.uploads import FileUpload
 from .version import VERSION
@@ -86,6 +99,11 @@ __version__ = VERSION
 __all__ = [
     "APIError",
     "AccountError",
+    "AnswerError",
+    "AnswerFiltered",
+    "AnswerInvalid",
+    "AnswerRefused",
+    "AnswerTruncated",
     "AssistantMessage",
     "AsyncResult",
     "AsyncZhipuAI",
@@ -100,7 +118,9 @@ __all__ = [
     "BatchRun",
     "Binary",
     "Call",
+    "CallDecoded",
     "CallFailed",
+    "CallReturned",
     "CallSucceeded",
     "ChatCompletion",
     "ChatCompletionChunk",
@@ -114,6 +134,7 @@ __all__ = [
     "ContentDelta",
     "ContentFilterError",
     "ContextLengthError",
+    "Conversation",
     "CreationUnknown",
     "DecodeError",
     "Download",
@@ -140,12 +161,15 @@ __all__ = [
     "Outcome",
     "OverloadedError",
     "Pages",
+    "ParseRun",
+    "Parsed",
     "ParserTask",
     "PermissionDeniedError",
     "PoolFull",
     "PoolStatistics",
     "PoolTimeout",
     "Progress",
+    "PythonTool",
     "QuotaError",
     "RateLimitError",
     "RawResponse",
@@ -177,9 +201,16 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolCallDone",
+    "ToolCallInvalid",
     "ToolCallStarted",
+    "ToolError",
+    "ToolEvent",
+    "ToolFailed",
     "ToolMessage",
+    "ToolRun",
+    "ToolRunResult",
     "TransportError",
+    "TurnFinished",
     "Usage",
     "UserMessage",
     "VideoPart",
@@ -187,4 +218,5 @@ __all__ = [
     "WebSearchTool",
     "ZhipuError",
     "read_journal",
+    "tool",
 ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from .binding import Downloading, Events, Group, Paged, Resource, Speaking, Streaming, Unary
 from .protocol.chunks import CHAT
 from .protocol.folds import AGENT, AGENT_EVENTS, APPLICATION, ASSISTANT, SEARCH_TOOL, TRANSCRIPTION, speech
+from .structured import Parse, ParseRequest
+from .tool_runs import RunTools, ToolRunRequest
 from .types import account as ac
 from .types import agents as ag
 from .types import application_invoke as ai
@@ -41,6 +43,8 @@ class Completions(Resource):
     """Answers of a model (chat.md)."""
 
     create = Streaming("POST", "/chat/completions", ch.ChatRequest, ch.ChatStreamRequest, ch.ChatEitherRequest, ch.ChatCompletion, CHAT)
+    run_tools = RunTools(create.endpoint, ToolRunRequest)
+    parse = Parse(create.endpoint, ParseRequest)
 
 
 class AsyncCompletions(Resource):

@@ -19,6 +19,7 @@ from zhipu_async import (
     ChatCompletion,
     ChatCompletionChunk,
     Download,
+    FanOut,
     ImagePart,
     ParserTask,
     RawResponse,
@@ -50,6 +51,17 @@ async def plain(client: AsyncZhipuAI) -> None:
     assert_type(reply.text, str)
     assert_type(await client.chat.completions.create(model="m", messages=messages, stream=False), ChatCompletion)
     assert_type(await client.models.list(), ModelList)
+
+
+async def many(client: AsyncZhipuAI, names: dict[str, str]) -> None:
+    """Outcomes have the type of the answers, of prompts too; a list may hold calls of several endpoints."""
+    embeddings = AsyncZhipuAI.embeddings.create.call
+    chat = AsyncZhipuAI.chat.completions.create.call
+    assert_type(client.fan_out(embeddings(model="m", input=name) for name in names), FanOut[EmbeddingResponse])
+    named = client.fan_out({key: embeddings(model="m", input=name) for key, name in names.items()}, ordered=True)
+    assert_type([outcome.unwrap() async for outcome in named], list[EmbeddingResponse])
+    assert_type(client.fan_out(names, model="m", temperature=0.1, window=3), FanOut[ChatCompletion])
+    client.fan_out([embeddings(model="m", input="a"), chat(model="m", messages=[])])
 
 
 async def streamed(client: AsyncZhipuAI) -> None:
@@ -176,3 +188,61 @@ async def refused(client: AsyncZhipuAI) -> None:
     await client.wait("id")  # type: ignore[call-overload]
     AsyncZhipuAI(base_ulr="zai")  # type: ignore[call-arg]
     AsyncZhipuAI(auth="basic")  # type: ignore[arg-type]
+
+
+async def parsing(client: AsyncZhipuAI, messages: list[dict[str, str]]) -> None:
+    """An answer has the type that was asked for, by position or by name; checkers see no unions as types."""
+    from dataclasses import dataclass
+    from enum import Enum
+    from typing import NamedTuple, TypedDict
+
+    import msgspec
+    import pydantic
+
+    from zhipu_async.structured import Parsed, ParseRun
+
+    class Recipe(msgspec.Struct):
+        title: str
+
+    class Menu(TypedDict):
+        dishes: list[str]
+
+    class Pair(NamedTuple):
+        left: int
+
+    @dataclass
+    class Order:
+        items: list[str]
+
+    class Color(Enum):
+        RED = "red"
+
+    class Bill(pydantic.BaseModel):
+        total: float
+
+    parse = client.chat.completions.parse
+    assert_type(parse(Recipe, model="m", messages=messages), ParseRun[Recipe])
+    assert_type(await parse(Recipe, model="m", messages=messages), Parsed[Recipe])
+    assert_type((await parse(Recipe, model="m", messages=messages, mode="tool", max_requests=1)).value, Recipe)
+    assert_type((await parse(response_type=Recipe, model="m", messages=messages)).value, Recipe)
+    assert_type(parse(list[Recipe], model="m", messages=messages), ParseRun[list[Recipe]])
+    assert_type(parse(dict[str, int], model="m", messages=messages, temperature=0.1), ParseRun[dict[str, int]])
+    assert_type(parse(Menu, model="m", messages=messages), ParseRun[Menu])
+    assert_type(parse(Pair, model="m", messages=messages), ParseRun[Pair])
+    assert_type(parse(Order, model="m", messages=messages), ParseRun[Order])
+    assert_type(parse(Color, model="m", messages=messages), ParseRun[Color])
+    assert_type(parse(Bill, model="m", messages=messages), ParseRun[Bill])
+    assert_type(parse(Recipe | None, model="m", messages=messages), ParseRun[Any])
+    assert_type(parse(response_type=Recipe | None, model="m", messages=messages), ParseRun[Any])
+    either: ParseRun[Recipe | None] = parse(Recipe | None, model="m", messages=messages)
+    assert_type((await either).value, Recipe | None)
+    async with parse(Recipe, model="m", messages=messages) as run:
+        async for partial in run:
+            print(partial, run.requests)
+    assert_type(run.result.value, Recipe)
+    parse(Recipe, model="m", messages=messages, temprature=1.0)  # type: ignore[call-overload]
+    parse(Recipe | None, model="m", messages=messages, temprature=1.0)  # type: ignore[call-overload]
+    parse(Recipe, model="m", messages=messages, mode="xml")  # type: ignore[call-overload]
+    parse(Recipe, model="m", messages=messages, stream=True)  # type: ignore[call-overload]
+    parse(Recipe, model="m")  # type: ignore[call-overload]
+    parse(model="m", messages=messages)  # type: ignore[call-overload]

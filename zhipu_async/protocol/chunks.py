@@ -145,8 +145,8 @@ class ChunkReader(Generic[C, R]):
     def _check_all(self, found: list[C], payloads: list[bytes]) -> None:
         """Look at each chunk that may be more than the next piece of the answer; drop those after a failure."""
         known, quick = self._id_of_content, self._quick and self.started
-        for place, chunk in enumerate(found):
-            if quick and chunk.id == known and chunk.choices:  # type: ignore[attr-defined]  # pyright: ignore
+        for place, chunk in enumerate(cast("list[Any]", found)):
+            if quick and chunk.id == known and chunk.choices:
                 continue
             try:
                 self._check(chunk, payloads[place])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -26,7 +27,74 @@ class ReasoningDelta(msgspec.Struct, frozen=True, kw_only=True):
     choice: int = 0
 
 
-class ToolCallStarted(msgspec.Struct, frozen=True, kw_only=True):
+class PartialValue(Protocol):
+    """A JSON text that is still growing; :class:`~zhipu_async.protocol.partial.PartialJSON` says what it takes."""
+
+    @property
+    def value(self) -> Any:
+        """What is certain so far, None before anything is. It grows in place: do not change it."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the value is whole."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether the text can no longer become JSON; the value stays as it was."""
+        ...
+
+    @property
+    def grown(self) -> Sequence[tuple[tuple[str | int, ...], str, bool]]:
+        """The strings that grew since the last reading: keys and indexes that lead there, new text, whether whole."""
+        ...
+
+
+class PartialCall(Protocol):
+    """A call that the model is still writing: one object for all events of the call, always as it stands now."""
+
+    @property
+    def id(self) -> str | None:
+        """None as long as none has come."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """ "" as long as none has come."""
+        ...
+
+    @property
+    def arguments(self) -> str:
+        """The text so far. Each reading costs its length."""
+        ...
+
+    @property
+    def partial(self) -> PartialValue:
+        """The arguments as the object that they hold so far: ``event.call.partial.value``.
+
+        Reading costs what has come since the last reading, all readings together the length of the text. Nothing is
+        parsed for who does not read.
+        """
+        ...
+
+
+class _OfCall(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What happens to a call. The call is an attribute, not a field: it is not compared, copied or pickled."""
+
+    @property
+    def call(self) -> PartialCall:
+        """The call as it stands now. RuntimeError for an event that did not come from a stream."""
+        call: PartialCall | None = vars(self).get("call")
+        if call is None:
+            raise RuntimeError("this event was made by hand, or copied: only those of a stream know their call")
+        return call
+
+    def _belongs_to(self, call: PartialCall) -> None:
+        vars(self)["call"] = call
+
+
+class ToolCallStarted(_OfCall, frozen=True, kw_only=True, dict=True):
     """A call began; ``position`` is its place in ``stream.result.tool_calls``."""
 
     type: ClassVar[str] = "tool_call.started"
@@ -36,7 +104,7 @@ class ToolCallStarted(msgspec.Struct, frozen=True, kw_only=True):
     choice: int = 0
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
+class ToolCallDelta(_OfCall, frozen=True, kw_only=True, dict=True):
     """The arguments of the call at ``position`` grew by ``arguments``."""
 
     type: ClassVar[str] = "tool_call.delta"

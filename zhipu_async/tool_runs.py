@@ -58,13 +58,16 @@ class ToolRunRequest(ChatParameters, kw_only=True, frozen=True, omit_defaults=Tr
     parallel: int = 8
     """Calls of one turn that are carried out at the same time."""
     tool_timeout: float | None = 60.0
-    """Seconds for one call, unless its tool has its own. None: no limit."""
+    """Seconds for one call, unless its tool has its own. None: no limit. Waiting for approval, or for other calls, does
+    not count."""
     on_error: Literal["tell", "raise"] = "tell"
     """When a function raises, runs too long, or gives what JSON cannot carry: tell the model, or raise ToolFailed."""
     max_invalid: int = 3
     """How many calls of unknown functions or with wrong arguments the model is told of; one more is ToolCallInvalid."""
     approve: Approve | None = None
-    """Asked before each call."""
+    """Asked before each call, with its decoded arguments; also async. True lets it go on, a text is the reason that the
+    model is told, anything else says no. It is asked for all calls of a turn at once, and what it raises ends the run.
+    """
 
 
 @dataclass(slots=True, eq=False)

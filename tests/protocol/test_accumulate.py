@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from collections import deque
+from itertools import islice
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zhipu_async.protocol.accumulate import ToolCallAccumulator
+from zhipu_async.protocol.events import ChatEvents
 from zhipu_async.protocol.tolerant import convert
+from zhipu_async.types.chat import ChatCompletionChunk
 from zhipu_async.types.tools import ToolCall, ToolCallDelta
 
 from .feeding import cut, examples, plain
@@ -347,6 +351,173 @@ def test_interleaved_in_any_order(data: st.DataObject) -> None:
     assert [(one.index, one.id, one.function.name, one.function.arguments) for one in tools.tool_calls] == [
         (index, f"c{index}", f"f{index}", "".join(texts[index])) for index in opened
     ]
+
+
+class Source(NamedTuple):
+    """A call that a model makes."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+SOURCES = st.lists(
+    st.builds(Source, st.uuids().map(str), st.sampled_from(["f", "g", "get_weather"]), st.text(max_size=20)),
+    min_size=2,
+    max_size=5,
+    unique_by=lambda source: source.id,
+)
+Wire = list[list[dict[str, Any]]]
+"""The fragments of each call, in order."""
+
+
+def pieces_of(draw: st.DrawFn, source: Source) -> list[str]:
+    """The arguments in pieces, of which some are empty; at least one."""
+    pieces = cut(source.arguments, draw(st.lists(st.integers(0, 1 << 10), max_size=6))) or [""]
+    for place in draw(st.lists(st.integers(0, len(pieces)), max_size=2)):
+        pieces.insert(place, "")
+    return pieces
+
+
+@st.composite
+def indexed(draw: st.DrawFn, sources: list[Source]) -> tuple[Wire, bool, list[int | None]]:
+    """Each call at an index of its own (tool_stream, rule 1): id and name first, repeated, or a new id each time; or
+    one id that all calls share."""
+    indexes = draw(st.lists(st.integers(0, 9), min_size=len(sources), max_size=len(sources), unique=True))
+    shared = draw(st.booleans())
+    wire: Wire = []
+    for number, (source, index) in enumerate(zip(sources, indexes, strict=True)):
+        habit = draw(st.sampled_from(["first only", "repeated", "a new id each", "empty later", "null later"]))
+        later: dict[str, Any] = {
+            "first only": {},
+            "repeated": {"id": source.id, "name": source.name},
+            "a new id each": {"id": ...},
+            "empty later": {"id": "", "name": ""},
+            "null later": {"id": None, "name": None},
+        }[habit]
+        fragments: list[dict[str, Any]] = []
+        for place, piece in enumerate(pieces_of(draw, source)):
+            more = {"id": source.id, "name": source.name} if place == 0 else dict(later)
+            if more.get("id") is ...:
+                more["id"] = f"new-{number}-{place}"
+            elif shared and more.get("id"):
+                more["id"] = "shared"
+            fragments.append(part(piece, index=index, **more))
+        wire.append(fragments)
+    return wire, True, list(indexes)
+
+
+@st.composite
+def at_one_index(draw: st.DrawFn, sources: list[Source]) -> tuple[Wire, bool, list[int | None]]:
+    """All calls at one index, or without one (rules 1 and 2): told apart by ids on each fragment, and then in any
+    order; or by ids and names on the first alone, and then one after the other."""
+    index = draw(st.sampled_from([0, 3, -1, -2, None, ...]))
+    marked = draw(st.booleans())
+    named = draw(st.booleans())
+    wire = [
+        [
+            part(
+                piece,
+                index=index,
+                **({"id": source.id} if place == 0 or marked else {}),
+                **({"name": source.name} if place == 0 or (marked and named) else {}),
+                type="function" if place == 0 or named else ...,
+            )
+            for place, piece in enumerate(pieces_of(draw, source))
+        ]
+        for source in sources
+    ]
+    given = index if isinstance(index, int) else None
+    return wire, marked, [given] * len(sources)
+
+
+@st.composite
+def without_ids(draw: st.DrawFn, sources: list[Source]) -> tuple[Wire, bool, list[int | None]]:
+    """No ids at all: names at indexes, or names one after the other."""
+    own = draw(st.booleans())
+    wire = [
+        [
+            part(
+                piece,
+                index=number if own else draw(st.sampled_from([-1, None, ...])),
+                **({"name": source.name} if place == 0 else {}),
+            )
+            for place, piece in enumerate(pieces_of(draw, source))
+        ]
+        for number, source in enumerate(sources)
+    ]
+    indexes = [next(iter(fragments)).get("index") for fragments in wire]
+    return wire, own, indexes
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[list[Source], list[dict[str, Any]], list[int], list[int | None], bool]:
+    """Calls, and the fragments that they are streamed as: which call each fragment is of, the index of each call, and
+    whether ids were sent."""
+    sources = draw(SOURCES)
+    style = draw(st.sampled_from([indexed, at_one_index, without_ids]))
+    wire, any_order, indexes = draw(style(sources))
+    waiting = [(number, deque(fragments)) for number, fragments in enumerate(wire)]
+    fragments: list[dict[str, Any]] = []
+    belongs: list[int] = []
+    while waiting:
+        place = draw(st.integers(0, len(waiting) - 1)) if any_order else 0
+        number, left = waiting[place]
+        fragments.append(left.popleft())
+        belongs.append(number)
+        if not left:
+            del waiting[place]
+    return sources, fragments, belongs, indexes, style is not without_ids
+
+
+@examples(400)
+@given(streams(), st.booleans())
+def test_streams_fold_back_to_their_calls(
+    stream: tuple[list[Source], list[dict[str, Any]], list[int], list[int | None], bool], structs: bool
+) -> None:
+    """Two to five calls, split and interleaved, with ids that are repeated, shared, new each time or none, at indexes
+    of their own, at one, at -1 or without: they fold back to the calls that they were, in the order of their
+    beginnings, and each fragment is told to belong to its call."""
+    sources, fragments, belongs, indexes, identified = stream
+    calls = merge(fragments, structs)
+    order = list(dict.fromkeys(belongs))
+    assert [(one.function.name, one.function.arguments) for one in calls] == [
+        (sources[number].name, sources[number].arguments) for number in order
+    ]
+    assert [one.index for one in calls] == [indexes[number] for number in order]
+    given = [
+        next(fragment.get("id") for fragment, at in zip(fragments, belongs, strict=True) if at == number)
+        for number in order
+    ]
+    assert [one.id for one in calls] == given
+    assert identified == all(one.id for one in calls)
+    tools = ToolCallAccumulator()
+    assert [tools.add(fragment) for fragment in fragments] == [order.index(number) for number in belongs]
+
+
+@examples(200)
+@given(streams(), st.lists(st.integers(1, 4), max_size=40))
+def test_events_of_streams(
+    stream: tuple[list[Source], list[dict[str, Any]], list[int], list[int | None], bool], sizes: list[int]
+) -> None:
+    """The same streams, some fragments in one chunk: events start each call once, tell all of its arguments, and give
+    at the end what was folded; each call knows its text all along."""
+    sources, fragments, belongs, _, _ = stream
+    order = list(dict.fromkeys(belongs))
+    events, told = ChatEvents(), list[Any]()
+    grouped = iter(fragments)
+    for size in (*sizes, len(fragments)):
+        delta = {"tool_calls": list(islice(grouped, size))}
+        told += events.feed(convert({"choices": [{"delta": delta}]}, ChatCompletionChunk, []))
+    told += events.feed(convert({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}, ChatCompletionChunk, []))
+    assert [event.position for event in told if event.type == "tool_call.started"] == list(range(len(order)))
+    assert [event.call for event in told if event.type == "tool_call.done"] == merge(fragments)
+    for position, number in enumerate(order):
+        own = [event for event in told if event.position == position and event.type != "tool_call.done"]
+        assert "".join(event.arguments for event in own if event.type == "tool_call.delta") == sources[number].arguments
+        assert {(event.call.name, event.call.arguments) for event in own} == {
+            (sources[number].name, sources[number].arguments)
+        }
 
 
 ids = st.sampled_from([..., None, "", "c", "d", "e", 5])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
 from zhipu_async import (
     AsyncResult,
@@ -16,23 +16,34 @@ from zhipu_async import (
     Batch,
     Binary,
     Call,
+    CallDecoded,
+    CallReturned,
     ChatCompletion,
     ChatCompletionChunk,
     Download,
     FanOut,
     ImagePart,
     ParserTask,
+    PythonTool,
     RawResponse,
     Stream,
     SystemMessage,
     TextPart,
     Thinking,
     Timeouts,
+    ToolCall,
+    ToolCallDelta,
     ToolMessage,
+    ToolRun,
+    ToolRunResult,
+    TurnFinished,
     UserMessage,
     VideoTask,
+    WebSearchTool,
+    tool,
 )
 from zhipu_async.resources import Completions, Embeddings
+from zhipu_async.tools import AnyTool
 from zhipu_async.types.agents import AgentResponse
 from zhipu_async.types.audio import SpeechAudio, SpeechChunk, Transcription, TranscriptionChunk
 from zhipu_async.types.batches import BatchList
@@ -174,6 +185,80 @@ def calls() -> None:
     """Unsent calls are typed by their answer."""
     assert_type(Completions.create.call(model="m", messages=[]), Call[ChatCompletion])
     assert_type(Embeddings.create.call(model="m", input="a"), Call[EmbeddingResponse])
+
+
+@tool
+async def get_weather(city: str, days: Annotated[int, "0 is today"] = 0) -> str:
+    """Weather of a city."""
+    return f"{city} {days}"
+
+
+@tool(name="sum", timeout=2.0)
+def add(a: float, b: float = 0.0) -> float:
+    """Add."""
+    return a + b
+
+
+def look(place: str) -> str:
+    """Look."""
+    return place
+
+
+async def tools(client: AsyncZhipuAI) -> None:
+    """A tool keeps the signature of its function; a run takes functions, tools of the service and plain objects."""
+    assert_type(await get_weather("Bonn", days=1), str)
+    assert_type(add(1, b=2), float)
+    assert_type(add.name, str)
+    assert_type(add.decode("{}"), dict[str, Any])
+    made: PythonTool[[str], str] = tool(look)
+    assert_type(made("here"), str)
+    offered: list[AnyTool] = [get_weather, look]
+    run = client.chat.completions.run_tools(
+        model="glm-4.6",
+        messages=[UserMessage("Hello"), {"role": "user", "content": "Hello"}],
+        tools=[get_weather, add, look, WebSearchTool(web_search={}), {"type": "mcp", "mcp": {"server_label": "s"}}],
+        stream=True,
+        tool_stream=True,
+        approve=allow,
+        on_error="raise",
+        token_budget=1000,
+    )
+    assert_type(run, ToolRun)
+    async with run:
+        async for event in run:
+            if isinstance(event, ToolCallDelta):
+                assert_type(event.call.name, str)
+                print(event.call.partial.value, event.call.partial.complete)
+            elif event.type == "turn.finished":
+                assert_type(event, TurnFinished)
+            elif isinstance(event, CallReturned):
+                assert_type(event.error, Exception | None)
+    assert_type(run.result, ToolRunResult)
+    result = await client.chat.completions.run_tools(
+        model="m", messages=run.messages, tools=offered, approve=lambda decoded: decoded.call.id == "1"
+    )
+    assert_type(result, ToolRunResult)
+    assert_type(result.text, str)
+    assert_type(result.pending, list[ToolCall])
+    await client.chat.completions.run_tools(model="m", messages=result.messages, tools=[])
+
+
+async def allow(decoded: CallDecoded) -> bool | str:
+    """A hook."""
+    return decoded.arguments.get("city") == "Bonn" or "only Bonn"
+
+
+async def refused_tools(client: AsyncZhipuAI) -> None:
+    """Wrong arguments of tools, and of runs."""
+    await get_weather(5)  # type: ignore[arg-type]
+    add("1")  # type: ignore[arg-type]
+    tool(look, name="x")  # type: ignore[call-overload]
+    tool(nmae="x")  # type: ignore[call-overload]
+    run = client.chat.completions.run_tools
+    run(model="m", messages=[], tools=[3])  # type: ignore[list-item]
+    run(model="m", messages=[], tools=[look], on_error="ignore")  # type: ignore[arg-type]
+    run(model="m", messages=[], tools=[look], max_step=3)  # type: ignore[call-arg]
+    run(model="m", messages=[], tools=[look], approve=look)  # type: ignore[arg-type]
 
 
 async def refused(client: AsyncZhipuAI) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -14,7 +14,7 @@ from .tools import ToolCall
 class ContentDelta(msgspec.Struct, frozen=True, kw_only=True):
     """The answer grew by ``text``."""
 
-    type: ClassVar[str] = "content.delta"
+    type: ClassVar[Literal["content.delta"]] = "content.delta"
     text: str
     choice: int = 0
 
@@ -22,7 +22,7 @@ class ContentDelta(msgspec.Struct, frozen=True, kw_only=True):
 class ReasoningDelta(msgspec.Struct, frozen=True, kw_only=True):
     """The reasoning grew by ``text``."""
 
-    type: ClassVar[str] = "reasoning.delta"
+    type: ClassVar[Literal["reasoning.delta"]] = "reasoning.delta"
     text: str
     choice: int = 0
 
@@ -97,7 +97,7 @@ class _OfCall(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 class ToolCallStarted(_OfCall, frozen=True, kw_only=True, dict=True):
     """A call began; ``position`` is its place in ``stream.result.tool_calls``."""
 
-    type: ClassVar[str] = "tool_call.started"
+    type: ClassVar[Literal["tool_call.started"]] = "tool_call.started"
     position: int
     id: str | None
     name: str
@@ -107,7 +107,7 @@ class ToolCallStarted(_OfCall, frozen=True, kw_only=True, dict=True):
 class ToolCallDelta(_OfCall, frozen=True, kw_only=True, dict=True):
     """The arguments of the call at ``position`` grew by ``arguments``."""
 
-    type: ClassVar[str] = "tool_call.delta"
+    type: ClassVar[Literal["tool_call.delta"]] = "tool_call.delta"
     position: int
     arguments: str
     choice: int = 0
@@ -116,7 +116,7 @@ class ToolCallDelta(_OfCall, frozen=True, kw_only=True, dict=True):
 class ToolCallDone(msgspec.Struct, frozen=True, kw_only=True):
     """The call at ``position`` is whole. Its arguments are the model's text: parse them with care."""
 
-    type: ClassVar[str] = "tool_call.done"
+    type: ClassVar[Literal["tool_call.done"]] = "tool_call.done"
     position: int
     call: ToolCall
     choice: int = 0
@@ -125,7 +125,7 @@ class ToolCallDone(msgspec.Struct, frozen=True, kw_only=True):
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """The stream ended; ``result`` is the folded answer."""
 
-    type: ClassVar[str] = "finished"
+    type: ClassVar[Literal["finished"]] = "finished"
     result: ChatCompletion
 
     @property

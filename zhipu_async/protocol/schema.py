@@ -69,8 +69,7 @@ class Signature:
     def bind(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """``arguments`` as a call takes them: by position where the function wants that, by name the others."""
         named = dict(arguments)
-        last = max((place for place, name in enumerate(self.positional) if name in named), default=-1)
-        return [named.pop(name, default) for name, default in list(self.positional.items())[: last + 1]], named
+        return [named.pop(name, default) for name, default in self.positional.items()], named
 
 
 def signature_of(function: Callable[..., Any], *, name: str | None = None, description: str | None = None) -> Signature:

@@ -8,11 +8,12 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from service import cpu, service
 
 from zhipu_async import AsyncZhipuAI
 from zhipu_async.simulator import Reply, Scenario
 from zhipu_async.types.chat import ChatCompletion, ChatCompletionChunk
+
+from .service import cpu, service
 
 CHUNKS = 1000
 PIECES = [f"token{number} " for number in range(CHUNKS)]

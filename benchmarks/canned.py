@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from service import cpu
+from .service import cpu
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 

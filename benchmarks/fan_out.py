@@ -1,8 +1,8 @@
 """Runs of many calls against a service whose limit is hidden, on real connections and a real clock.
 
-    python benchmarks/fan_out.py                    every table, small: about two minutes
-    python benchmarks/fan_out.py steady cold        some of them
-    python benchmarks/fan_out.py --full             10,000 calls cold, a minute of four processes, a million calls
+    python -m benchmarks.fan_out                    every table, small: about two minutes
+    python -m benchmarks.fan_out steady cold        some of them
+    python -m benchmarks.fan_out --full             10,000 calls cold, a minute of four processes, a million calls
 
 A call takes 200 ms at the service. Ideal is limit / (what one call takes alone): a semaphore that knows the limit.
 """
@@ -25,12 +25,12 @@ from pathlib import Path
 from statistics import fmean, quantiles
 from typing import Any
 
-from canned import Canned, canned
-from service import cpu
-
 from zhipu_async import AsyncZhipuAI, Journal
 from zhipu_async.fanout import FanOut, Options
 from zhipu_async.protocol.endpoint import Call
+
+from .canned import Canned, canned
+from .service import cpu
 
 LIMITS = (8, 40, 200)
 MESSAGE: dict[str, Any] = {"model": "glm-4.6", "messages": [{"role": "user", "content": "direct"}]}

@@ -1,6 +1,6 @@
 """Runs that are killed with SIGKILL at random moments and resumed, until every call has its line in the journal.
 
-    python benchmarks/killed_runs.py [--kills 50] [--calls 10000] [--seed 0]
+    python -m benchmarks.killed_runs [--kills 50] [--calls 10000] [--seed 0]
 
 The service counts every prompt that it receives. After each kill the lines that are complete in the journal are noted;
 none of those may ever be sent again, and of those without a line at most as many were sent as may be in flight. After
@@ -22,9 +22,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
-from canned import Canned, canned
 
 from zhipu_async import AsyncZhipuAI
+
+from .canned import Canned, canned
 
 AT_ONCE, DELAY = 32, 0.05
 """Calls in flight, fixed, and seconds of each."""

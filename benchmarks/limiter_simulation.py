@@ -1,7 +1,7 @@
 """The concurrency limiter against a simulated service with a virtual clock, beside semaphores and AIMD.
 
-    python benchmarks/limiter_simulation.py                         some rows, under a minute
-    python benchmarks/limiter_simulation.py all --seeds 3           everything, or tables by name: steady lag cold ...
+    python -m benchmarks.limiter_simulation                         some rows, under a minute
+    python -m benchmarks.limiter_simulation all --seeds 3           everything, or tables by name: steady lag cold ...
 
 A service that holds fewer slots than its limit admits, for the service time and a release lag of 0 to ``lag`` seconds,
 else it answers 1302 at once. A call is 20 ms on the wire upwards, 20 ms plus an exponential 5 ms downwards. gp: goodput

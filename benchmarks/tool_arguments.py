@@ -1,6 +1,6 @@
 """A tool call whose arguments come in 5,000 to 40,000 pieces: CPU of the events, and of reading ``call.partial`` too.
 
-    python benchmarks/tool_arguments.py
+    python -m benchmarks.tool_arguments
 
 Chunks are decoded beforehand. Linear work doubles with the pieces; reading everything anew after each piece, as
 a partial parser without state must, is shown for 1,000 and 2,000.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import SHORT_SLEEPS
 from tests.servers import COMPLETION, Conversation, byte_server
-from zhipu_async import APIError, AsyncZhipuAI, ConnectError
+from zhipu_async import AsyncZhipuAI, AuthenticationError, ConnectError
 from zhipu_async.simulator import Pace, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]
@@ -38,7 +38,7 @@ async def test_a_proxy_gets_the_whole_url_and_its_own_authorization(ask: Ask) ->
         assert server.requests[0].startswith(b"POST http://glm.example:81/v4/chat/completions HTTP/1.1\r\n")
         assert b"Host: glm.example:81\r\n" in server.requests[0]
         async with AsyncZhipuAI("k.s", proxy=f"http://user:wrong@{address}", **settings) as client:
-            with pytest.raises(APIError) as caught:
+            with pytest.raises(ConnectError, match="user:password@") as caught:
                 await client.chat.completions.create(**ask())
             assert "wrong" not in f"{caught.value}{caught.value!r}"
         with pytest.MonkeyPatch.context() as patch:
@@ -51,6 +51,19 @@ async def test_a_proxy_gets_the_whole_url_and_its_own_authorization(ask: Ask) ->
             patch.delenv("NO_PROXY")
             async with Simulator() as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url, trust_env=False) as client:
                 assert (await client.chat.completions.create(**ask())).text
+
+
+async def test_a_challenge_for_a_password_is_not_the_services(ask: Ask) -> None:
+    """A 401 that asks for a user name and password comes from a proxy or gateway: its hint does not blame the key."""
+
+    async def gateway(talk: Conversation) -> None:
+        await talk.request()
+        await talk.answer(b"<html></html>", 'WWW-Authenticate: Basic realm="x"', status="401 Unauthorized")
+
+    async with byte_server(gateway) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        with pytest.raises(AuthenticationError, match="not the service, but a proxy or gateway"):
+            await client.chat.completions.create(**ask())
+        assert len(server.requests) == 1
 
 
 async def test_a_tunnel_through_a_proxy_carries_tls(ask: Ask, tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import pickle
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,7 +108,7 @@ STATISTICS: dict[str, tuple[list[Event], dict[str, Any]]] = {
 @pytest.mark.parametrize(("events", "expected"), STATISTICS.values(), ids=STATISTICS)
 def test_statistics(events: list[Event], expected: dict[str, Any]) -> None:
     """Events add up to calls, attempts, refusals, errors by class, tokens and percentiles."""
-    assert statistics(*events) == dataclasses.replace(NOTHING, **expected)
+    assert statistics(*events) == msgspec.structs.replace(NOTHING, **expected)
 
 
 def test_statistics_by_model() -> None:
@@ -230,7 +230,7 @@ def test_logging_is_silent_by_default() -> None:
 @pytest.mark.parametrize("event", [attempt_failed(SLOW), succeeded(usage=USAGE), failed(SLOW), failed(None)])
 def test_events_are_frozen_values(event: Event) -> None:
     """Events cannot be changed, and pickle."""
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         event.endpoint = "x"  # type: ignore[misc]
     again = pickle.loads(pickle.dumps(event))
     assert (again.endpoint, again.model) == (CHAT, GLM)

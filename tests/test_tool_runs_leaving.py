@@ -456,6 +456,8 @@ import asyncio, threading
 from zhipu_async import AsyncZhipuAI
 from zhipu_async.simulator import Reply, Scenario, Simulator, ToolCall
 
+AsyncZhipuAI.chat.completions.run_tools  # imported before the loop begins: -X dev tells of its slow steps
+
 def hang() -> str:
     threading.Event().wait()
 

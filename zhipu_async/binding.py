@@ -11,9 +11,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, cast, overload
+
+from msgspec.structs import replace
 
 from .downloads import AnyPath, Binary, Download, writing
 from .errors import ConfigError
@@ -80,10 +81,15 @@ Child = TypeVar("Child", bound=Resource)
 
 
 class Group(Generic[Child]):
-    """A resource inside another, as an attribute."""
+    """A resource inside another, as an attribute; ``find`` gives its class, at the first use."""
 
-    def __init__(self, kind: type[Child]) -> None:
-        self.kind = kind
+    def __init__(self, find: Callable[[], type[Child]]) -> None:
+        self._find = find
+
+    @functools.cached_property
+    def kind(self) -> type[Child]:
+        """The class."""
+        return self._find()
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self._name = getattr(self, "_name", name)  # a second name is an alias

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
-from . import config, resources
+from . import config
 from .binding import Downloading, Group
-from .config import Auth, KeySource, Limits, RetryPolicy, Timeouts
+from .config import Auth, KeySource, Limits, RetryPolicy, Timeouts, hidden
 from .dispatch import Dispatcher, RawResponse, Settings
 from .errors import ConfigError
-from .polling import POLL_SECONDS, Poller
+from .later import LaterModule
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
 from .runs import Runs
@@ -23,18 +24,21 @@ from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
 from .transport.target import take_proxy_apart
-from .types.agents import AgentResponse
-from .types.base import Standing
-from .types.batches import Batch
-from .types.documents import ParserResult, ParserTask
 from .types.files import FetchRequest
-from .types.tasks import AsyncResult, AsyncTask
 from .version import VERSION
 
 if TYPE_CHECKING:
     from aiohttp import BaseConnector, ClientSession
 
+    from . import resources
     from .realtime import Realtime
+    from .types.agents import AgentResponse
+    from .types.base import Standing
+    from .types.batches import Batch
+    from .types.documents import ParserResult, ParserTask
+    from .types.tasks import AsyncResult, AsyncTask
+else:
+    resources = LaterModule(".resources")  # with it the types of all endpoints
 
 T = TypeVar("T")
 
@@ -66,37 +70,41 @@ class AsyncZhipuAI(Runs):
         A proxy's URL; whether HTTP(S)_PROXY and NO_PROXY count (they do by default); a TLS context.
     session, connector
         An aiohttp session or connector of your own: used, never closed. It belongs to the loop that it was made on.
+        Its TLS settings, headers and cookies are yours too, for every host that is asked: one with ``ssl=False``
+        verifies nothing, which no setting, variable or default of this library can bring about.
     hooks
         Callables that get every telemetry event.
 
     The client may be made outside a loop, used from several loops one after another or at once, and after a fork.
-    Raises ConfigError for settings that cannot work.
+    Raises ConfigError for settings that cannot work, and http for the service's own hosts is one; PlainTextWarning for
+    http to any other host of the public network. Neither a repr, an error, a log record nor telemetry shows the key,
+    nor do the locals of this library's frames in a traceback.
     """
 
-    account = Group(resources.Account)
-    agents = Group(resources.Agents)
-    applications = Group(resources.Applications)
-    assistant = Group(resources.Assistant)
-    audio = Group(resources.Audio)
-    batches = Group(resources.Batches)
-    chat = Group(resources.Chat)
-    embeddings = Group(resources.Embeddings)
-    file_parser = Group(resources.FileParser)
-    files = Group(resources.Files)
-    fine_tuning = Group(resources.FineTuning)
-    images = Group(resources.Images)
-    knowledge = Group(resources.Knowledge)
-    layout_parsing = Group(resources.LayoutParsing)
-    models = Group(resources.Models)
-    moderations = Group(resources.Moderations)
-    ocr = Group(resources.OCR)
-    rerank = Group(resources.Rerank)
-    tokenizer = Group(resources.Tokenizer)
-    tools = Group(resources.Tools)
-    videos = Group(resources.Videos)
-    voice = Group(resources.Voices)
-    web_reader = Group(resources.WebReader)
-    web_search = Group(resources.WebSearch)
+    account = Group(lambda: resources.Account)
+    agents = Group(lambda: resources.Agents)
+    applications = Group(lambda: resources.Applications)
+    assistant = Group(lambda: resources.Assistant)
+    audio = Group(lambda: resources.Audio)
+    batches = Group(lambda: resources.Batches)
+    chat = Group(lambda: resources.Chat)
+    embeddings = Group(lambda: resources.Embeddings)
+    file_parser = Group(lambda: resources.FileParser)
+    files = Group(lambda: resources.Files)
+    fine_tuning = Group(lambda: resources.FineTuning)
+    images = Group(lambda: resources.Images)
+    knowledge = Group(lambda: resources.Knowledge)
+    layout_parsing = Group(lambda: resources.LayoutParsing)
+    models = Group(lambda: resources.Models)
+    moderations = Group(lambda: resources.Moderations)
+    ocr = Group(lambda: resources.OCR)
+    rerank = Group(lambda: resources.Rerank)
+    tokenizer = Group(lambda: resources.Tokenizer)
+    tools = Group(lambda: resources.Tools)
+    videos = Group(lambda: resources.Videos)
+    voice = Group(lambda: resources.Voices)
+    web_reader = Group(lambda: resources.WebReader)
+    web_search = Group(lambda: resources.WebSearch)
 
     download = Downloading("GET", "{url}", FetchRequest, "file")
 
@@ -120,6 +128,7 @@ class AsyncZhipuAI(Runs):
         connector: BaseConnector | None = None,
         hooks: Iterable[Hook] = (),
     ) -> None:
+        api_key, proxy, default_headers = hidden(api_key), hidden(proxy), hidden(default_headers)
         key, url = config.key_and_endpoint(api_key, base_url)
         limits = limits or Limits()
         settings = Settings(
@@ -140,22 +149,17 @@ class AsyncZhipuAI(Runs):
         else:
             _check_tls(ssl)
             opener = SessionPool(limits, ssl=ssl, proxy=_check_proxy(proxy), trust_env=trust_env, connector=connector)
+        config.warn_of_plain_text(url, stacklevel=2)
         self._owner = True
+        self._gates = WeakKeyDictionary()
         self._begin(settings, opener, Telemetry(hooks), Admission(limits))
 
     def _begin(
-        self,
-        settings: Settings,
-        opener: SessionPool | InjectedSession,
-        telemetry: Telemetry,
-        admission: Admission,
-        other: Poller | None = None,
+        self, settings: Settings, opener: SessionPool | InjectedSession, telemetry: Telemetry, admission: Admission
     ) -> None:
-        lane = Lane(admission, settings.account)
         self._admission = admission
-        self._sender = Dispatcher(settings, opener, telemetry, lane)
-        once = replace(settings, timeout=POLL_SECONDS, retry=replace(settings.retry, retries=0))
-        self._poller = Poller(Dispatcher(once, opener, telemetry, lane).send, settings.limits.polls, other)
+        self._lane = Lane(admission, settings.account)
+        self._sender = Dispatcher(settings, opener, telemetry, self._lane)
 
     # ------------------------------------------------------------ settings
 
@@ -178,6 +182,7 @@ class AsyncZhipuAI(Runs):
         default_query: Mapping[str, str] | None = None,
     ) -> Self:
         """A client with other settings that shares connections and statistics; closing it closes nothing."""
+        api_key, default_headers = hidden(api_key), hidden(default_headers)
         settings = self._sender.settings
         if api_key is not None or auth is not None:
             key = settings.credentials.source if api_key is None else api_key
@@ -185,6 +190,7 @@ class AsyncZhipuAI(Runs):
             settings = replace(settings, credentials=Credentials(key, auth or settings.credentials.auth))
         if base_url is not None:
             url = config.resolve_base_url(base_url)
+            config.warn_of_plain_text(url, stacklevel=2)
             settings = replace(settings, base_url=url, root_url=config.root_url(url))
         if root_url is not None:
             settings = replace(settings, root_url=config.resolve_base_url(root_url))
@@ -199,7 +205,8 @@ class AsyncZhipuAI(Runs):
         )
         other = type(self).__new__(type(self))
         other._owner = False
-        other._begin(settings, self._sender.opener, self._sender.telemetry, self._admission, self._poller)
+        other._gates = self._gates
+        other._begin(settings, self._sender.opener, self._sender.telemetry, self._admission)
         return other
 
     @property
@@ -305,6 +312,7 @@ class AsyncZhipuAI(Runs):
         nowhere else). ``repeatable``: whether the call creates nothing and may be repeated after a broken connection;
         by default only GET and HEAD. The answer comes as :class:`RawResponse`, or decoded into ``response_type``.
         """
+        headers, query = hidden(headers), hidden(query)
         method = method.upper()
         if not method.isascii() or not method.isalpha():
             raise ConfigError(f"{method!r} is no HTTP method")
@@ -368,7 +376,8 @@ class AsyncZhipuAI(Runs):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.base_url} auth={self._sender.settings.credentials.auth}>"
+        settings = self._sender.settings if hasattr(self, "_sender") else None  # None: they were refused
+        return f"<{type(self).__name__} {settings and settings.base_url} auth={settings and settings.credentials.auth}>"
 
 
 def _retry(policy: RetryPolicy, max_retries: int | None) -> RetryPolicy:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import urllib.request
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from .errors import ConfigError
+
+T = TypeVar("T")
 
 Auth = Literal["bearer", "jwt"]
 KeySource = str | Callable[[], Awaitable[str]]
@@ -33,6 +38,40 @@ KEY_VARIABLES: Mapping[str, str] = MappingProxyType(
 """Environment variables that hold a key, in the order in which they are looked at, and the platform each belongs to."""
 
 URL_VARIABLES: Mapping[str, str] = MappingProxyType({"bigmodel": "ZHIPU_BASE_URL", "zai": "ZAI_BASE_URL"})
+
+HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\d:.a-f]+(%[\w.-]+)?\](:\d+)?", re.ASCII | re.IGNORECASE)
+"""Host and port that all parsers of URLs read in the same way."""
+_LOCAL_ZONES = (
+    "localhost", "local", "localdomain", "internal", "intranet", "private", "lan", "home", "corp", "svc", "arpa",
+    "test", "example", "invalid",
+)  # fmt: skip
+"""Last labels of names that the public network does not have."""
+_SERVICE_HOSTS = frozenset(urlsplit(url).hostname for url in PLATFORMS.values())
+
+
+class PlainTextWarning(UserWarning):
+    """The key travels to a public host over http, so that everybody on the way can read it."""
+
+
+class Secret(str):
+    """Text that its repr does not show: in dicts of headers, in dataclasses, and in the locals of a traceback.
+
+    It is text in every other respect: ``str()``, f-strings and ``print`` give it as it is.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def hidden(value: T) -> T:
+    """A text as :class:`Secret`, the values of a mapping each as one; anything else as it is."""
+    if isinstance(value, str):
+        return cast(T, Secret(value))
+    if isinstance(value, Mapping):
+        return cast(T, {name: hidden(inner) for name, inner in cast("Mapping[Any, Any]", value).items()})
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +131,7 @@ class RetryPolicy:
     patience: float | None = None
     """No sleep begins that would end later than this many seconds after the call began."""
     retry_after_limit: float = 60.0
-    """A Retry-After above this raises at once, with ``.retry_after`` on the error."""
+    """A Retry-After above this raises at once, with ``.retry_after`` on the error; a run asks again after this long."""
 
     def __post_init__(self) -> None:
         check_count("max_retries", self.retries, least=0)
@@ -128,12 +167,14 @@ class Limits:
     """A whole answer, after decompression."""
     event: int = 16 * 1024 * 1024
     """One event of a stream."""
+    stream: int | None = 128 * 1024 * 1024
+    """All of a stream, after decompression: what its events are folded into grows with it."""
     polls: float = 20.0
     """Requests per second that ask after unfinished tasks, all tasks together; those that find one finished do not
     count, and are at most ten times as many."""
 
     def __post_init__(self) -> None:
-        for name in ("connections", "waiting", "concurrency", "head_line", "head_count", "body", "event"):
+        for name in ("connections", "waiting", "concurrency", "head_line", "head_count", "body", "event", "stream"):
             value = getattr(self, name)
             if value is not None:
                 check_count(f"Limits.{name}", value, least=0 if name == "waiting" else 1)
@@ -170,7 +211,7 @@ def check_key(key: Any) -> str:
     """The key without surrounding whitespace; ConfigError for what cannot be one. The key is not in the message."""
     if not isinstance(key, str):
         raise ConfigError(f"api_key must be a str or an async callable that returns one, not {type(key).__name__}")
-    text = key.strip()
+    text = Secret(key.strip())
     if not text:
         raise ConfigError(
             "no API key: pass api_key=..., or set ZHIPU_API_KEY (open.bigmodel.cn) or ZAI_API_KEY (api.z.ai)"
@@ -182,8 +223,7 @@ def check_key(key: Any) -> str:
 
 def check_jwt_key(key: str) -> str:
     """``key`` if it has the ``<id>.<secret>`` shape that a JWT is made from (README.md section 2); else ConfigError."""
-    identity, dot, secret = key.partition(".")
-    if not dot or not identity or not secret or "." in secret:
+    if key.count(".") != 1 or key.startswith(".") or key.endswith("."):
         raise ConfigError('auth="jwt" needs a key of the form <id>.<secret> with exactly one dot; use auth="bearer"')
     return key
 
@@ -196,16 +236,31 @@ def resolve_base_url(value: str) -> str:
     parts = urlsplit("")
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        valid = parts.scheme in ("http", "https") and bool(HOST.fullmatch(parts.netloc)) and parts.port != 0
     except ValueError:
         valid = False
-    if parts.username or parts.password:
-        raise ConfigError("base_url must not hold a user name or password")
+    if "@" in (url if not valid else parts.netloc):  # which is not shown
+        raise ConfigError("base_url must be a URL, and must not hold a user name or password")
     if not valid or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(f"unknown endpoint {value!r}: use a URL or one of {', '.join(PLATFORMS)}")
-    if parts.query or parts.fragment:
+    if "?" in url or "#" in url:
         raise ConfigError("base_url must not hold a query or fragment; use extra_query for parameters of a call")
+    if parts.scheme == "http" and parts.hostname in _SERVICE_HOSTS:
+        raise ConfigError(f"{parts.hostname} is reached by https: by http everybody on the way could read the key")
     return url
+
+
+def warn_of_plain_text(url: str, stacklevel: int) -> None:
+    """PlainTextWarning for an http URL, unless its host is this machine or of a private network."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    try:
+        public = ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        public = "." in host and host.rpartition(".")[2] not in _LOCAL_ZONES
+    if parts.scheme == "http" and public:
+        text = f"the key travels to {parts.netloc} over http, where everybody on the way can read it: use https"
+        warnings.warn(text, PlainTextWarning, stacklevel=stacklevel + 1)
 
 
 def root_url(base_url: str) -> str:
@@ -223,20 +278,25 @@ def key_and_endpoint(
     A key from the environment brings its platform with it. A platform that was named takes a key of its own kind, since
     keys are bound to a platform (README.md section 1); one that was given as a URL takes such a key first.
     """
-    environment = os.environ if environment is None else environment
+    environment = _variables(os.environ if environment is None else environment)
     url = None if base_url is None else resolve_base_url(base_url)
     host = urlsplit(url or "").netloc
     platform = next((name for name in URL_VARIABLES if urlsplit(PLATFORMS[name]).netloc == host), None)
     if api_key is None:
         for variable, home in sorted(KEY_VARIABLES.items(), key=lambda item: item[1] != platform):
-            if environment.get(variable, "").strip() and (home == platform or base_url not in PLATFORMS):
+            if environment[variable] and (home == platform or base_url not in PLATFORMS):
                 api_key, platform = environment[variable], home
                 break
     if url is None:
         platform = platform or "bigmodel"
-        url = resolve_base_url(environment.get(URL_VARIABLES[platform], "").strip() or platform)
+        url = resolve_base_url(environment[URL_VARIABLES[platform]] or platform)
     key = api_key if callable(api_key) else check_key("" if api_key is None else api_key)
     return key, url
+
+
+def _variables(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Our variables alone, so that no traceback shows the others; "" for what is not set."""
+    return {name: Secret(environment.get(name, "").strip()) for name in (*KEY_VARIABLES, *URL_VARIABLES.values())}
 
 
 def key_in_environment() -> bool:
@@ -258,4 +318,4 @@ def environment_proxy(url: str) -> str | None:
     if not proxy:
         shared = proxies.get("all", "")
         proxy = "" if shared.lower().startswith("socks") else shared
-    return (proxy if "://" in proxy else f"http://{proxy}") if proxy else None
+    return Secret(proxy if "://" in proxy else f"http://{proxy}") if proxy else None

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from msgspec import structs
+
 from .binding import Sender
 from .config import Limits, RetryPolicy, Timeouts
 from .downloads import Download
@@ -50,7 +52,7 @@ class Settings:
     limits: Limits
     timeout: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     deadline: float | None = None
     """Seconds that every call has, whatever its own clocks say."""
 
@@ -92,7 +94,8 @@ class Dispatcher:
         record = CallRecord(self.telemetry, request.endpoint, request.model)
 
         async def receive(exchange: Exchange) -> T:
-            body = await self._body(exchange, call.endpoint)
+            body = await exchange.read_all(self.settings.limits.body)
+            _raise_fault(body, exchange, call.endpoint)
             answer = codec.decode(call.endpoint.response, body)
             if keep is not None:
                 keep(body)
@@ -111,7 +114,7 @@ class Dispatcher:
         limits = self.settings.limits
 
         async def receive(exchange: Exchange) -> Stream[C, R]:
-            reader = ChunkReader(kind, headers=exchange.headers, limit=limits.event)
+            reader = ChunkReader(kind, headers=exchange.headers, limit=limits.event, whole=limits.stream)
             ready: deque[C] = deque()
             data = await exchange.read()
             if _is_no_stream(exchange.headers, data):
@@ -162,7 +165,8 @@ class Dispatcher:
         record = CallRecord(self.telemetry, request.endpoint, request.model)
 
         async def receive(exchange: Exchange) -> RawResponse:
-            body = await self._body(exchange, endpoint)
+            body = await exchange.read_all(self.settings.limits.body)
+            _raise_fault(body, exchange, endpoint)
             record.succeed()
             return RawResponse(exchange.status, exchange.headers, body)
 
@@ -172,18 +176,6 @@ class Dispatcher:
     def raw_sender(self) -> Sender:
         """A sender that gives every answer as :class:`RawResponse`."""
         return _RawSender(self)
-
-    async def _body(self, exchange: Exchange, endpoint: Endpoint[Any] | None) -> bytes:
-        """The whole body; an error envelope in an answer of 200 is raised."""
-        body = await exchange.read_all(self.settings.limits.body)
-        if endpoint is not None and endpoint.binary:
-            if _may_be_refusal(exchange.headers) and (error := faults.of_file(exchange.status, exchange.headers, body)):
-                raise error
-            return body
-        suspect = faults.looks_like_fault(body) or (endpoint is not None and endpoint.enveloped)
-        if suspect and (error := faults.of_response(exchange.status, exchange.headers, body, endpoint)):
-            raise error
-        return body
 
     async def hinted(self, call: Call[Any], sending: Awaitable[T]) -> T:
         """``sending``, with what the table of models knows added to the hint of a refusal."""
@@ -212,7 +204,7 @@ class Dispatcher:
         )
         timeouts, deadline = request.timeouts, settings.deadline
         if deadline is not None and (timeouts.total is None or timeouts.total > deadline):
-            return replace(request, timeouts=replace(timeouts, total=deadline))
+            return structs.replace(request, timeouts=replace(timeouts, total=deadline))
         return request
 
 
@@ -238,6 +230,18 @@ class _RawSender:
     @property
     def raw_sender(self) -> Sender:
         return self
+
+
+def _raise_fault(body: bytes, exchange: Exchange, endpoint: Endpoint[Any] | None) -> None:
+    """An error envelope in an answer of 200 is raised."""
+    error: ZhipuError | None = None
+    if endpoint is not None and endpoint.binary:
+        if _may_be_refusal(exchange.headers):
+            error = faults.of_file(exchange.status, exchange.headers, body)
+    elif faults.looks_like_fault(body) or (endpoint is not None and endpoint.enveloped):
+        error = faults.of_response(exchange.status, exchange.headers, body, endpoint)
+    if error is not None:
+        raise error
 
 
 def _given(call: Call[Any]) -> Mapping[str, Any]:
@@ -289,6 +293,7 @@ async def _instead_of_stream(exchange: Exchange, data: bytes, limit: int | None,
     body = data + await exchange.read_all(limit) if data else data
     error = faults.of_response(exchange.status, exchange.headers, body, endpoint)
     return error or DecodeError(
-        f"a whole body ({exchange.headers.get('content-type', 'no content type')}) came instead of a stream",
+        f"a whole body ({codec.shown(exchange.headers.get('content-type', 'no content type'), 100)}) came instead of a "
+        "stream",
         body=codec.excerpt(body),
     )

@@ -8,7 +8,6 @@ import secrets
 import stat
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
@@ -33,14 +32,16 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(msgspec.Struct, frozen=True):
     """A file in memory."""
 
-    content: bytes = field(repr=False)
-    response_headers: Mapping[str, str] = field(repr=False)
+    content: bytes
+    response_headers: Mapping[str, str]
     """Names in lower case."""
     timing: Timing
+
+    def __repr__(self) -> str:
+        return f"Binary(timing={self.timing})"
 
     @property
     def content_type(self) -> str | None:
@@ -99,7 +100,8 @@ class Download:
         self.response_headers: Mapping[str, str] = source.headers
         """Names in lower case."""
         text = source.headers.get("content-length", "")
-        self.length = int(text) if text.isdecimal() and "content-encoding" not in source.headers else None
+        known = text.isdecimal() and len(text) < 20 and "content-encoding" not in source.headers
+        self.length = int(text) if known else None
 
     @property
     def content_type(self) -> str | None:

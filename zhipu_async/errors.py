@@ -35,16 +35,16 @@ request or its body. Every error pickles and copies: its text is the one positio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 BODY_KEPT = 4096
 """Bytes of an answer that an error keeps (errors.md section 8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
+class AttemptRecord(msgspec.Struct, frozen=True):
     """One attempt that failed: when it began (seconds since the call began), how long it took, and why."""
 
     number: int

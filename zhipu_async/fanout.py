@@ -363,6 +363,7 @@ class _Run(Generic[T]):
         self._count_tokens(value)
         outcome = entry.outcome(value, error, loop.time(), attempts=attempts)
         self._deliver(ledger.settle(entry, outcome, loop.time(), body[-1] if body else None))
+        del error, outcome  # or this frame, which the error knows, knows the error
         if ledger.failure is not None:
             self.stop(ledger.failure)
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from .config import check_seconds
@@ -66,13 +66,11 @@ class Send(Protocol):
 class Poller:
     """Waits for tasks with ``send``; at most ``rate`` requests per second find their task unfinished."""
 
-    def __init__(self, send: Send, rate: float, others: Poller | None = None) -> None:
+    def __init__(self, send: Send, rate: float, gates: Gates | None = None) -> None:
         self._send = send
         self._rate = rate
-        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = (
-            others._gates if others else WeakKeyDictionary()
-        )
-        """One for each loop, shared with ``others``."""
+        self._gates: Gates = WeakKeyDictionary() if gates is None else gates
+        """One for each loop, shared with other pollers."""
 
     async def wait(self, task: Standing, timeout: float | None, progress: Callable[[Any], object] | None) -> Any:
         """The answer that says that ``task`` is done; TaskFailed, TaskTimeout, or what ended the asking."""
@@ -196,6 +194,10 @@ class Gate:
     def _wake(self) -> None:
         self._timer = None
         self._let_through()
+
+
+Gates: TypeAlias = WeakKeyDictionary[asyncio.AbstractEventLoop, Gate]
+"""The gates of a client, one for each loop."""
 
 
 def _ended(answer: Standing) -> bool:

@@ -5,11 +5,12 @@ A second name beside the first is the one that users of the official SDK know.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .binding import Downloading, Events, Group, Paged, Resource, Speaking, Streaming, Unary
+from .later import LaterModule, later
 from .protocol.chunks import CHAT
 from .protocol.folds import AGENT, AGENT_EVENTS, APPLICATION, ASSISTANT, SEARCH_TOOL, TRANSCRIPTION, speech
-from .structured import Parse, ParseRequest
-from .tool_runs import RunTools, ToolRunRequest
 from .types import account as ac
 from .types import agents as ag
 from .types import application_invoke as ai
@@ -32,6 +33,11 @@ from .types import texts as tx
 from .types import videos as vi
 from .types import web as we
 
+if TYPE_CHECKING:
+    from . import structured, tool_runs
+else:
+    structured, tool_runs = LaterModule(".structured"), LaterModule(".tool_runs")
+
 _KNOWLEDGE = "/api/llm-application/open/knowledge"
 _DOCUMENT = "/api/llm-application/open/document"
 _APPLICATION = "/api/llm-application/open"
@@ -43,8 +49,8 @@ class Completions(Resource):
     """Answers of a model (chat.md)."""
 
     create = Streaming("POST", "/chat/completions", ch.ChatRequest, ch.ChatStreamRequest, ch.ChatEitherRequest, ch.ChatCompletion, CHAT)
-    run_tools = RunTools(create.endpoint, ToolRunRequest)
-    parse = Parse(create.endpoint, ParseRequest)
+    run_tools = later(lambda: tool_runs.RunTools(Completions.create.endpoint, tool_runs.ToolRunRequest))
+    parse = later(lambda: structured.Parse(Completions.create.endpoint, structured.ParseRequest))
 
 
 class AsyncCompletions(Resource):
@@ -57,8 +63,8 @@ class AsyncCompletions(Resource):
 class Chat(Resource):
     """Conversations."""
 
-    completions = Group(Completions)
-    async_completions = asyncCompletions = Group(AsyncCompletions)
+    completions = Group(lambda: Completions)
+    async_completions = asyncCompletions = Group(lambda: AsyncCompletions)
 
 
 class Images(Resource):
@@ -85,7 +91,7 @@ class Transcriptions(Resource):
 class Audio(Resource):
     """Speech (media.md sections 3 and 4)."""
 
-    transcriptions = Group(Transcriptions)
+    transcriptions = Group(lambda: Transcriptions)
     speech = Speaking("POST", "/audio/speech", au.SpeechRequest, au.SpeechStreamRequest, au.SpeechEitherRequest, "audio", speech)
     customization = Downloading("POST", "/audio/customization", au.SpeechCustomizationRequest, "audio", form=True)
 
@@ -215,7 +221,7 @@ class KnowledgeDocuments(Resource):
 class Knowledge(Resource):
     """Knowledge bases and what is found in them (data.md section 10)."""
 
-    documents = document = Group(KnowledgeDocuments)
+    documents = document = Group(lambda: KnowledgeDocuments)
     create = Unary("POST", _KNOWLEDGE, kn.KnowledgeCreateRequest, kn.KnowledgeCreateResponse, creates=True)
     list = query = Paged("GET", _KNOWLEDGE, kn.KnowledgeListRequest, kn.KnowledgeListResponse, kn.KnowledgeBase)
     get = Unary("GET", f"{_KNOWLEDGE}/{{knowledge_id}}", kn.KnowledgeDetailRequest, kn.KnowledgeDetailResponse)
@@ -258,4 +264,4 @@ class FineTuningJobs(Resource):
 class FineTuning(Resource):
     """Models trained further."""
 
-    jobs = Group(FineTuningJobs)
+    jobs = Group(lambda: FineTuningJobs)

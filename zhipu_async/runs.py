@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .batching import BatchRun
 from .config import check_count, check_seconds
 from .dispatch import Dispatcher
-from .downloads import AnyPath
 from .errors import ConfigError
-from .fanout import FanOut, Leaving, Options
-from .items import Calls, Prompts
-from .journal import Journal
-from .outcomes import RunProgress
-from .polling import Poller
 from .transport.admission import Admission, Lane
-from .types.chat import ChatCompletion
+
+if TYPE_CHECKING:
+    from .batching import BatchRun
+    from .downloads import AnyPath
+    from .fanout import FanOut, Leaving
+    from .items import Calls, Prompts
+    from .journal import Journal
+    from .outcomes import RunProgress
+    from .polling import Gates, Poller
+    from .types.chat import ChatCompletion
 
 T = TypeVar("T")
 
@@ -30,7 +33,18 @@ class Runs:
 
     _sender: Dispatcher
     _admission: Admission
-    _poller: Poller
+    _lane: Lane
+    _gates: Gates
+
+    @cached_property
+    def _poller(self) -> Poller:
+        """What waits for tasks; all clients of one pool share its gates."""
+        from .polling import POLL_SECONDS, Poller
+
+        sender, settings = self._sender, self._sender.settings
+        once = replace(settings, timeout=POLL_SECONDS, retry=replace(settings.retry, retries=0))
+        asker = Dispatcher(once, sender.opener, sender.telemetry, self._lane)
+        return Poller(asker.send, settings.limits.polls, self._gates)
 
     @overload
     def fan_out(
@@ -140,6 +154,8 @@ class Runs:
         AuthenticationError, AccountError and QuotaError end the run: what is finished is given, then they are raised.
         Any other failure of a call is its outcome's ``error``. ConfigError for options that exclude each other.
         """
+        from .fanout import FanOut, Options  # a program without runs does without their modules
+
         settings = self._sender.settings
         options = Options(
             ordered=ordered,
@@ -230,6 +246,8 @@ class Runs:
         in seconds for each batch; ``rounds``, how often calls that failed in passing are sent again.
         See :class:`~zhipu_async.batching.BatchRun` for the rest.
         """
+        from .batching import BatchRun
+
         return BatchRun(
             calls,
             parameters,
@@ -246,6 +264,8 @@ class Runs:
 
 
 def _journal(journal: Journal | AnyPath | None, *, resume: bool) -> Journal | None:
+    from .journal import Journal
+
     if journal is None:
         if resume:
             raise ConfigError("resume=True needs the journal of the earlier run: journal=...")

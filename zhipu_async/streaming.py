@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from .errors import (
     ClientClosedError,
@@ -17,11 +17,12 @@ from .errors import (
     ZhipuError,
 )
 from .protocol.chunks import ChunkReader
-from .protocol.events import ChatEvents
 from .telemetry import CallRecord, Timing
 from .types.base import Response
 from .types.chat import ChatCompletion, ChatCompletionChunk
-from .types.events import ChatEvent
+
+if TYPE_CHECKING:
+    from .types.events import ChatEvent
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -137,8 +138,7 @@ class Stream(Generic[C, R]):
             self._record.fail(reader.failure)
             self._timing = self._record.timing
         elif self._timing is None:
-            result: Any = reader.result()
-            self._timing = self._record.succeed(getattr(result, "usage", None), getattr(result, "finish_reason", None))
+            self._timing = self._record.succeed(*reader.ending)
 
     # ------------------------------------------------------------ what arrived
 
@@ -247,6 +247,8 @@ class _Events:
 
     def __init__(self, stream: Stream[ChatCompletionChunk, ChatCompletion]) -> None:
         self._stream = stream
+        from .protocol.events import ChatEvents  # its parser of unfinished JSON is wanted by events alone
+
         self._events = ChatEvents()
         self._ready: deque[ChatEvent] = deque()
         self._finished = False

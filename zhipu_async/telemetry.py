@@ -11,8 +11,9 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 logger = logging.getLogger("zhipu_async")
 logger.addHandler(logging.NullHandler())
@@ -21,8 +22,7 @@ SAMPLES_KEPT = 1024
 """Latencies kept per model for the percentiles: the newest ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """Where the time of one call went. All values are seconds since the call began, None for what did not happen."""
 
     queue: float = 0.0
@@ -37,8 +37,7 @@ class Timing:
     """Attempts made, the successful one included."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(msgspec.Struct, frozen=True):
     """One attempt failed; ``delay`` is the sleep before the next (None: there is none)."""
 
     endpoint: str
@@ -49,8 +48,7 @@ class AttemptFailed:
     delay: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class CallSucceeded:
+class CallSucceeded(msgspec.Struct, frozen=True):
     """An answer, or the whole of a stream, was received."""
 
     endpoint: str
@@ -60,8 +58,7 @@ class CallSucceeded:
     finish_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallFailed:
+class CallFailed(msgspec.Struct, frozen=True):
     """A call ended with an error, or (``error`` is None) was cancelled or left before its end."""
 
     endpoint: str
@@ -99,8 +96,7 @@ class TokenUsage(Protocol):
     def completion_tokens_details(self) -> _CompletionDetails | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
+class Percentiles(msgspec.Struct, frozen=True):
     """Percentiles in seconds over the newest 1,024 samples; None while there are none."""
 
     p50: float | None = None
@@ -117,8 +113,7 @@ class Percentiles:
         return cls(p50, p90, p99)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelStatistics:
+class ModelStatistics(msgspec.Struct, frozen=True):
     """What happened with one model (or with the calls that name none) since the client was made."""
 
     calls: int
@@ -143,17 +138,16 @@ class ModelStatistics:
     """Streams only."""
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(msgspec.Struct):
     successes: int = 0
     failures: int = 0
     cancelled: int = 0
     attempts: int = 0
     refused: int = 0
-    errors: Counter[str] = field(default_factory=Counter[str])
-    tokens: Counter[str] = field(default_factory=Counter[str])
-    latency: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
-    first_token: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+    errors: Counter[str] = msgspec.field(default_factory=Counter[str])
+    tokens: Counter[str] = msgspec.field(default_factory=Counter[str])
+    latency: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+    first_token: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
 
     def count(self, event: Event) -> None:
         if isinstance(event, AttemptFailed):

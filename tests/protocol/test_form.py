@@ -83,7 +83,7 @@ def test_a_path_gives_the_name_of_its_last_part(source: Any, name: str) -> None:
     """The name is sent as UTF-8, without the folder; the path itself is only opened by the transport."""
     made = form({"file": source}, {"file"}, "b")
     assert f'filename="{name}"'.encode() in made.pieces[0]  # type: ignore[operator]
-    assert made.pieces[1] == FilePiece(source)
+    assert made.pieces[1] == FilePiece(source, None, repr(name))
 
 
 def test_an_open_file_is_remembered_with_its_place() -> None:
@@ -91,7 +91,7 @@ def test_an_open_file_is_remembered_with_its_place() -> None:
     file = io.BytesIO(b"0123456789")
     file.seek(4)
     made = form({"file": file}, {"file"}, "b")
-    assert made.pieces[1] == FilePiece(file, 4)  # type: ignore[arg-type]
+    assert made.pieces[1] == FilePiece(file, 4, "'file'")  # type: ignore[arg-type]
     assert made.rewindable
 
     class Pipe(io.BytesIO):

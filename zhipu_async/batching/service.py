@@ -37,6 +37,8 @@ TAG = "zhipu_async"
 """The key of a batch's metadata that says of which run, round and shard it is."""
 LOOKS = (2.0, 5.0, None)
 """Seconds after each look for a batch whose creation was not answered; None after the last."""
+PAGES = 1000
+"""Pages of the list of batches that are looked through: a list without an end says nothing about what is not in it."""
 PATIENCE = (2.0, 5.0, 15.0, 30.0, 60.0, 60.0, 60.0)
 """Seconds between attempts to fetch results, beyond the client's own repeats: they are paid for."""
 FATAL = (AuthenticationError, AccountError, QuotaError, PermissionDeniedError, ClientClosedError, ConfigError)
@@ -133,7 +135,10 @@ class BatchService:
         """The batch of an input file, if the service has it; where batches name no file, the one with the tag."""
         for seconds in LOOKS:
             request: Request | None = Batches.list.call(limit=100).arguments
+            pages = 0
             while request is not None:
+                if (pages := pages + 1) > PAGES:
+                    raise CreationUnknown(f"the list of batches has no end: {PAGES} pages were read")
                 page: BatchList = await self._send(Call(Batches.list.endpoint, request))
                 for batch in page.items:
                     tagged = batch.input_file_id is None and (batch.metadata or {}).get(TAG) == tag

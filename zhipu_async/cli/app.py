@@ -111,7 +111,7 @@ async def _ask_once(
             await conversation.show(client, question, display, with_usage=usage)
             return
         async with await conversation.ask(client, question) as stream:
-            typer.echo(as_json(await stream.until_done()))
+            say(console(), f"{as_json(await stream.until_done())}\n")
 
 
 @app.command()
@@ -138,7 +138,7 @@ def models(
             raise ConfigError("--kind goes with --known: the platform does not say of which kind a model is")
         found = asyncio.run(fetch())
         if json_wanted:
-            typer.echo(msgspec.json.encode(found).decode())
+            say(console(), f"{msgspec.json.encode(found).decode()}\n")
             return
         table = Table("model", "owned by", box=None, pad_edge=False, header_style="dim")
         for model in found.data:

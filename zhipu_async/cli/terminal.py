@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from ..errors import ZhipuError
 from ..streaming import Stream
@@ -17,11 +19,18 @@ _CONTROLS = dict.fromkeys(code for code in (*range(32), *range(127, 160)) if cod
 """Characters that a model must not send to a terminal: escape sequences move the cursor and rename windows."""
 
 
+class CarefulConsole(Console):
+    """A console that writes the texts of tables to a terminal without control characters."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(text.translate(_CONTROLS) if self.is_terminal else text, **options)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or error; in a pipe, and with NO_COLOR, it writes no escape sequence at all."""
-    plain = Console(stderr=stderr, color_system=None, markup=False, emoji=False, highlight=False)
+    plain = CarefulConsole(stderr=stderr, color_system=None, markup=False, emoji=False, highlight=False)
     # rich alone would still write bold and dim with NO_COLOR
-    return plain if plain.no_color else Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return plain if plain.no_color else CarefulConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def tolerate_odd_encodings() -> None:
@@ -109,8 +118,10 @@ class Display:
 def say(console: Console, text: str, style: str = "") -> None:
     """Write ``text`` as it is, at once and without wrapping; a terminal gets no control characters from it."""
     if console.is_terminal:
-        text = text.translate(_CONTROLS)
-    console.out(text, style=style or None, end="", highlight=False)
+        console.out(text.translate(_CONTROLS), style=style or None, end="", highlight=False)
+    else:  # rich would leave out some characters, carriage returns among them
+        console.file.write(text)
+        console.file.flush()
 
 
 def complain(error: ZhipuError) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from typing import Any
 
-from ..types.chat import Audio, ChatCompletion, ChatCompletionChunk, ChatMessage, Choice, ChunkChoice
+from ..types.chat import Audio, ChatCompletion, ChatCompletionChunk, ChatMessage, Choice, Delta, Usage
 from ..types.tools import FunctionCall, ToolCall, ToolCallDelta
 from . import tolerant
+from .copying import copied
 
 
 class Text:
@@ -84,7 +84,7 @@ class ToolCallAccumulator:
         if fragment.type:
             call.type = fragment.type
         if fragment.mcp is not None:
-            call.mcp = deepcopy(fragment.mcp)
+            call.mcp = copied(fragment.mcp)
         return call.position
 
     @property
@@ -96,7 +96,7 @@ class ToolCallAccumulator:
                 type=call.type or "function",
                 index=call.index,
                 function=FunctionCall(call.name or "", call.arguments.whole or ""),
-                mcp=deepcopy(call.mcp),
+                mcp=copied(call.mcp),
             )
             for call in self._calls
         ]
@@ -147,12 +147,8 @@ class _GrowingChoice:
         self.audio_data = Text()
         self.finish_reason: str | None = None
 
-    def add(self, choice: ChunkChoice) -> None:
-        delta = choice.delta
-        if (text := delta.content) is not None:
-            self.content.append(text)
-        if (text := delta.reasoning_content) is not None:
-            self.reasoning_content.append(text)
+    def add(self, delta: Delta) -> None:
+        """Take what few deltas have: all but content, reasoning and role."""
         if (text := delta.reasoning) is not None:
             self.reasoning.append(text)
         if delta.tool_calls:
@@ -165,10 +161,6 @@ class _GrowingChoice:
             self.audio = Audio(id=known.id or delta.audio.id, expires_at=delta.audio.expires_at or known.expires_at)
             if delta.audio.data is not None:
                 self.audio_data.append(delta.audio.data)
-        if delta.role:
-            self.role = delta.role
-        if choice.finish_reason:
-            self.finish_reason = choice.finish_reason
 
     def whole(self) -> Choice:
         audio = self.audio
@@ -207,7 +199,17 @@ class ChatAccumulator:
                     growing = self._choices.get(choice.index)
                     if growing is None:
                         growing = self._choices[choice.index] = _GrowingChoice(choice.index)
-                growing.add(choice)
+                delta = choice.delta
+                if (text := delta.content) is not None:
+                    growing.content.append(text)
+                if (text := delta.reasoning_content) is not None:
+                    growing.reasoning_content.append(text)
+                if delta.tool_calls or delta.reasoning is not None or delta.audio is not None:
+                    growing.add(delta)
+                if delta.role:
+                    growing.role = delta.role
+                if choice.finish_reason:
+                    growing.finish_reason = choice.finish_reason
             if not named:
                 whole.id = whole.id or chunk.id
                 whole.created = whole.created or chunk.created
@@ -215,22 +217,27 @@ class ChatAccumulator:
                 whole.object = whole.object or ("chat.completion" if chunk.object else None)
                 named = bool(whole.id and whole.model)
             if chunk.usage is not None:
-                whole.usage = deepcopy(chunk.usage)
+                whole.usage = copied(chunk.usage)
             if chunk.web_search:
-                whole.web_search = deepcopy(chunk.web_search)
+                whole.web_search = copied(chunk.web_search)
             if chunk.video_result:
-                whole.video_result = deepcopy(chunk.video_result)
+                whole.video_result = copied(chunk.video_result)
             if chunk.content_filter:
-                whole.content_filter = deepcopy(chunk.content_filter)
+                whole.content_filter = copied(chunk.content_filter)
 
     @property
     def finished(self) -> bool:
         """Whether every choice that was begun has a finish reason, and one was begun."""
         return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
 
+    @property
+    def ending(self) -> tuple[Usage | None, str | None]:
+        """Usage, and why the first choice ended, without folding anything."""
+        return self._whole.usage, self._choices[min(self._choices)].finish_reason if self._choices else None
+
     def result(self, *, complete: bool) -> ChatCompletion:
         """The answer as it stands, a new struct each time."""
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.choices = [self._choices[index].whole() for index in sorted(self._choices)]
         vars(result)["complete"] = complete
         return result

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from ..errors import StreamCorrupted, StreamError, StreamRestarted, StreamTruncated, ZhipuError
+from ..errors import ResponseTooLarge, StreamCorrupted, StreamError, StreamRestarted, StreamTruncated, ZhipuError
 from ..telemetry import logger
 from ..types.chat import ChatCompletion, ChatCompletionChunk
 from . import faults, tolerant
 from .accumulate import ChatAccumulator
-from .codec import decoder, excerpt
+from .codec import decoder, excerpt, shown
 from .sse import EVENT_LIMIT, PayloadReader
 
-_DONE = b"data: [DONE]\n\n"
+_DONE = b"\n\ndata: [DONE]\n\n"
+"""The end of whole events, with the blank line before it: without that it is a line of another event."""
+_JOINT = b"}\n\ndata: {"
+_ID, _CHOICES = attrgetter("id"), attrgetter("choices")
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -74,13 +79,22 @@ class ChunkReader(Generic[C, R]):
     """Feed it bytes, get chunks. What breaks the stream is kept in :attr:`failure`, behind the chunks before it."""
 
     def __init__(
-        self, kind: StreamKind[C, R], *, headers: Mapping[str, str] | None = None, limit: int = EVENT_LIMIT
+        self,
+        kind: StreamKind[C, R],
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit: int = EVENT_LIMIT,
+        whole: int | None = None,
     ) -> None:
         self._kind = kind
         self._headers = headers or {}
         self._payloads = PayloadReader(limit)
         self._limit = limit
-        self._decode: Callable[[bytes], C] = decoder(cast(Any, kind.chunk)).decode
+        self._room: float = math.inf if whole is None else whole
+        """Bytes that may still come."""
+        strict = decoder(cast(Any, kind.chunk))
+        self._decode: Callable[[bytes], C] = strict.decode
+        self._decode_lines: Callable[[bytes], list[C]] = strict.decode_lines
         self._fault = kind.fault
         fields = getattr(kind.chunk, "__struct_fields__", ())
         self._quick = kind.fault is None and "id" in fields and "choices" in fields
@@ -105,10 +119,22 @@ class ChunkReader(Generic[C, R]):
         """What has arrived, folded; a new struct each time."""
         return self._accumulator.result(complete=self.complete)
 
+    @property
+    def ending(self) -> tuple[Any, str | None]:
+        """Usage and finish reason of the answer, as far as they are known."""
+        if isinstance(self._accumulator, ChatAccumulator):
+            return self._accumulator.ending
+        result = self.result()
+        return getattr(result, "usage", None), getattr(result, "finish_reason", None)
+
     def feed(self, data: bytes) -> list[C]:
         """The chunks that ``data`` completes, in order; none after ``[DONE]`` or a failure."""
         chunks: list[C] = []
         if self.done or self.failure is not None:
+            return chunks
+        self._room -= len(data)
+        if self._room < 0:
+            self.fail(ResponseTooLarge("the stream is larger than the limit of all its events (Limits.stream)"))
             return chunks
         payloads = self._payloads
         try:
@@ -120,31 +146,41 @@ class ChunkReader(Generic[C, R]):
                 self._take_each(payloads.feed(data), chunks)
         except ZhipuError as error:
             self.fail(error)
+        except RecursionError:
+            self.fail(StreamCorrupted("a frame of the stream is nested too deeply"))
         return chunks
 
     def _take_all(self, events: bytes, chunks: list[C]) -> bool:
         """Take whole events at C speed. False, and nothing is changed, where one is not a lone object on a line."""
         ends = events.endswith(_DONE)
         if ends:
-            events = events[: -len(_DONE)]
+            events = events[: 2 - len(_DONE)]
         if events[:6] != b"data: " or len(events) > self._limit:
             return False
-        payloads = events[6:-2].split(b"\n\ndata: ")
+        lines = events[6:-2].replace(_JOINT, b"}\n{")
+        joints = (len(events) - 8 - len(lines)) // (len(_JOINT) - 3)  # a second look at the bytes would cost more
+        if lines.count(b"\n") != joints:
+            return False  # a line that is no data, or no object: the decoder would take its end for a blank
         try:
-            found = list(map(self._decode, payloads))
+            found = self._decode_lines(lines)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
+        if len(found) != joints + 1:
+            return False  # several on a line
         try:
-            self._check_all(found, payloads)
+            self._check_all(found, lines)
         finally:
             self._fold(found, chunks)
         if ends:
             self._end_at_done()
         return True
 
-    def _check_all(self, found: list[C], payloads: list[bytes]) -> None:
+    def _check_all(self, found: list[C], lines: bytes) -> None:
         """Look at each chunk that may be more than the next piece of the answer; drop those after a failure."""
         known, quick = self._id_of_content, self._quick and self.started
+        if quick and all(map(_CHOICES, found)) and set(map(_ID, found)) == {known}:
+            return
+        payloads = lines.split(b"\n")
         for place, chunk in enumerate(cast("list[Any]", found)):
             if quick and chunk.id == known and chunk.choices:
                 continue
@@ -192,6 +228,8 @@ class ChunkReader(Generic[C, R]):
             self.complete = True
         except ZhipuError as error:
             self.fail(error)
+        except RecursionError:
+            self.fail(StreamCorrupted("a frame of the stream is nested too deeply"))
         return chunks
 
     def fail(self, error: ZhipuError) -> None:
@@ -203,7 +241,7 @@ class ChunkReader(Generic[C, R]):
     def _end_at_done(self) -> None:
         self.done = self.complete = self.started = True
         if not self._accumulator.finished:
-            logger.warning("stream %s ended with [DONE] but without a finish reason", self._id)
+            logger.warning("stream %.100s ended with [DONE] but without a finish reason", self._id)
 
     def _take(self, payload: bytes, chunks: list[C]) -> None:
         try:
@@ -231,7 +269,8 @@ class ChunkReader(Generic[C, R]):
             self.started = self.spoke = True
             if identity:
                 if self._kind.one_id and self._id_of_content and identity != self._id_of_content:
-                    raise StreamRestarted(f"a second answer, {identity}, began inside {self._id_of_content}")
+                    first = shown(self._id_of_content)
+                    raise StreamRestarted(f"a second answer, {shown(identity)}, began inside {first}")
                 self._id_of_content = identity
         elif not self.started and self._kind.is_final(chunk):
             self.started = True
@@ -265,7 +304,8 @@ class ChunkReader(Generic[C, R]):
             raise StreamCorrupted(f"a frame of the stream does not fit: {error}", raw=excerpt(payload)) from error
         if damaged or drops:
             self.damaged += 1
-            logger.warning("stream %s: a damaged frame was mended%s", self._id, f", without {drops}" if drops else "")
+            without = f", without {drops}" if drops else ""
+            logger.warning("stream %.100s: a damaged frame was mended%.500s", self._id, without)
         return chunk
 
     def _unglued(self, payload: bytes, cause: Exception) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from string import punctuation
 from typing import Any, TypeVar, cast, get_args
 from urllib.parse import quote, urldefrag, urlencode, urlsplit
 
 import msgspec
 
-from ..config import Timeouts
+from ..config import HOST, Timeouts, hidden
 from ..errors import BODY_KEPT, ConfigError, DecodeError
 from ..telemetry import logger
 from ..types.base import OPTIONS, Request, Transfer
@@ -22,6 +22,7 @@ from .endpoint import Call, HTTPRequest
 from .form import Form, form
 
 T = TypeVar("T")
+Text = TypeVar("Text", str, str | None)
 
 
 def _plain(value: Any) -> Any:
@@ -39,7 +40,7 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OWN_HEADERS = ("authorization", "content-length", "transfer-encoding", "host", "connection")
 _FILE_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 """Of calls that fetch files: most are compressed as they are, and their length is to be known."""
-_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\d:.a-f]+\](:\d+)?", re.ASCII | re.IGNORECASE)
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PATH_FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -60,6 +61,18 @@ def encode(
     for what cannot be sent: a lone surrogate, NaN or infinity, an unfit header or path field, a file that is none.
     """
     endpoint, arguments = call.endpoint, call.arguments
+    if endpoint.plain and not query and not arguments.header_fields and _as_it_stands(arguments):  # as most calls are
+        return HTTPRequest(
+            endpoint=endpoint.name,
+            method=endpoint.method,
+            url=_joined(base_url, endpoint.path),
+            body=encode_json(arguments),
+            headers=headers,
+            timeouts=default if timeout is None else Timeouts.of(timeout, stream=call.stream, default=default),
+            model=call.model,
+            stream=call.stream,
+            creates=endpoint.creates,
+        )
     if endpoint.path == "{url}":
         return _foreign(call, {name: headers[name] for name in headers if name == "User-Agent"}, timeout, default)
     path, elsewhere = _path(endpoint.path, arguments)
@@ -131,7 +144,7 @@ def fetchable(url: str) -> bool:
     """Whether ``url`` names a file of a host, and nothing that two parsers read differently."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc)) and parts.port != 0
+        return parts.scheme in ("http", "https") and bool(HOST.fullmatch(parts.netloc)) and parts.port != 0
     except ValueError:
         return False
 
@@ -150,10 +163,13 @@ def decode(kind: type[T], body: bytes, drops: list[str] | None = None) -> T:
     try:
         answer = tolerant.convert(tolerant.loads(body), kind, drops)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-        raise DecodeError(f"the answer is not a {name}: {str(error)[:200]}", body=excerpt(body)) from error
-    if drops:
-        logger.warning("an answer was read as %s without %s, which do not fit", name, drops)
-    return answer
+        reason = shown(str(error), 200)
+    else:
+        if drops:
+            logger.warning("an answer was read as %s without %.500s, which do not fit", name, drops)
+        return answer
+    # not raised above: the other error would be kept, and with it the whole body
+    raise DecodeError(f"the answer is not a {name}: {reason}", body=excerpt(body))
 
 
 @cache
@@ -173,6 +189,11 @@ def encode_json(value: Any) -> bytes:
     if b"null" in data and (place := _not_finite(msgspec.to_builtins(value, enc_hook=_plain))):
         raise ConfigError(f"{place} is not a finite number; JSON cannot hold it")
     return data
+
+
+@lru_cache(maxsize=64)
+def _joined(base_url: str, path: str) -> str:
+    return join(base_url, path)
 
 
 def join(base_url: str, path: str, parameters: Mapping[str, Any] | None = None) -> str:
@@ -197,7 +218,9 @@ def join(base_url: str, path: str, parameters: Mapping[str, Any] | None = None) 
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """A copy of ``headers``; ConfigError for what cannot stand in a header (line ends, control characters)."""
+    """A copy of ``headers``, whose values a repr does not show; ConfigError for what cannot stand in a header (line
+    ends, control characters)."""
+    headers = hidden(headers)
     for name, value in headers.items():
         if not isinstance(value, str) or not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"header {name!r} must be text")
@@ -217,6 +240,21 @@ def merge_headers(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[s
 def excerpt(body: bytes) -> str:
     """The first 4 KiB of ``body`` as text."""
     return body[:BODY_KEPT].decode("utf-8", "replace")
+
+
+def shown(text: Text, limit: int = BODY_KEPT) -> Text:
+    """The first ``limit`` characters of ``text``, as an error or a log can hold and print them. None stays None.
+
+    A lone surrogate, which JSON and headers can have, becomes a question mark. Characters that move a cursor or turn
+    the direction of a line become escapes; line ends and tabs stay.
+    """
+    if text is None:
+        return text
+    return _UNSEEN.sub(_escaped, text[:limit].encode("utf-8", "replace").decode())[:limit]
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 @cache
@@ -242,12 +280,20 @@ def _file_fields(kind: type[Request]) -> frozenset[str]:
     return frozenset(field.encode_name for field in msgspec.structs.fields(kind) if FileUpload in get_args(field.type))
 
 
-def _body(arguments: Request, in_path: tuple[str, ...]) -> bytes | None:
+def _as_it_stands(arguments: Request) -> bool:
+    """Whether the struct is the body: no call option is set, and all that msgspec always writes is."""
     kind = type(arguments)
-    as_it_stands = all(getattr(arguments, name) is None for name in _options(kind)) and all(
-        getattr(arguments, name) is not None for name in _required(kind)
-    )
-    if as_it_stands and not in_path:
+    for name in _options(kind):
+        if getattr(arguments, name) is not None:
+            return False
+    for name in _required(kind):  # noqa: SIM110  a generator would cost more than all the looking
+        if getattr(arguments, name) is None:
+            return False
+    return True
+
+
+def _body(arguments: Request, in_path: tuple[str, ...]) -> bytes | None:
+    if not in_path and _as_it_stands(arguments):
         return encode_json(arguments)
     fields = _fields(arguments, in_path)
     fields.update(arguments.extra_body or {})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
 
 from ..config import Timeouts
 from ..types.base import Progress, Request
@@ -13,8 +15,7 @@ from .form import Form
 T_co = TypeVar("T_co", covariant=True)  # so that a list may hold calls of several endpoints
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint(Generic[T_co]):
+class Endpoint(msgspec.Struct, Generic[T_co], frozen=True, dict=True):
     """One row of the endpoint list (README.md section 4)."""
 
     method: str
@@ -35,19 +36,24 @@ class Endpoint(Generic[T_co]):
     """For answers that say how a piece of work stands: whether a failed one is raised as TaskFailed, or reported in the
     struct, where a member ``error`` is then no error of the call (async_tasks.md section 2)."""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """``POST /chat/completions``: how events and errors call it."""
         return f"{self.method} {self.path}"
 
-    @property
+    @cached_property
     def enveloped(self) -> bool:
         """Whether answers are ``{"code": 200, "data": ...}`` and another code is an error (data.md section 10)."""
         return self.path.startswith(("/api/llm-application/", "/api/zrag/"))
 
+    @cached_property
+    def plain(self) -> bool:
+        """Whether the arguments travel as JSON and nowhere else, below the base URL, and an answer is no file."""
+        elsewhere = self.method in ("GET", "DELETE") or "{" in self.path or self.path.startswith("/api/")
+        return not (elsewhere or self.form or self.binary)
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T_co]):
+
+class Call(msgspec.Struct, Generic[T_co], frozen=True):
     """An endpoint and the struct of its arguments: a call that is not sent yet."""
 
     endpoint: Endpoint[T_co]
@@ -64,18 +70,17 @@ class Call(Generic[T_co]):
         return getattr(self.arguments, "model", None)
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPRequest:
+class HTTPRequest(msgspec.Struct, frozen=True):
     """What travels: made once per call, before the first await, and the same in every attempt."""
 
     endpoint: str
     method: str
     url: str
-    """Absolute and percent-encoded, query included."""
+    """Absolute and percent-encoded, query included, which may hold a signature."""
     body: bytes | Form | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = {}
     """Checked headers, without Authorization: it is made anew for each attempt."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = Timeouts()
     model: str | None = None
     stream: bool = False
     creates: bool = False
@@ -88,3 +93,6 @@ class HTTPRequest:
     def repeatable(self) -> bool:
         """Whether the body can be sent again from its beginning."""
         return not isinstance(self.body, Form) or self.body.rewindable
+
+    def __repr__(self) -> str:  # neither the query nor the body, which may hold secrets
+        return f"<HTTPRequest {self.endpoint}>"

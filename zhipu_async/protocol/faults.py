@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .. import errors
 from ..errors import APIError
 from . import tolerant
-from .codec import excerpt
+from .codec import excerpt, shown
 from .endpoint import Endpoint
 
 
@@ -44,6 +44,7 @@ _BALANCE = (
 _PLAN = "check the plan of this key and the endpoint it belongs to"
 _CONTACT = "the account needs attention in the vendor's console"
 _REQUEST = "correct the request; repeating it unchanged cannot help"
+_PASSWORD = "not the service, but a proxy or gateway before it, refuses the user name and password in its own URL"
 _SLOW = "call with less concurrency per model, or allow more retries"
 
 HINTS: Mapping[type[APIError], str] = {
@@ -215,8 +216,9 @@ def of_outcome(answer: object) -> errors.TaskFailed | None:
     if outcome.state != "failed":
         return None
     code, reason = outcome.failure
+    code, reason = shown(code), shown(reason)
     identity = getattr(outcome, "task_id", None) or getattr(outcome, "id", None)
-    text = f"the service failed in {identity or 'it'}: {reason or 'it gives no reason'}"
+    text = f"the service failed in {shown(identity or 'it')}: {reason or 'it gives no reason'}"
     return errors.TaskFailed(
         f"{text} [code {code}]" if code else text,
         task_id=identity,
@@ -251,27 +253,29 @@ def make(
     body: str | None = None,
 ) -> APIError:
     """The error for a code or status, with everything that helps to find the call again."""
+    full, message, code = message, shown(message), shown(code, 100)
     fault = _gateway(code, message) if status < 300 and members.get("success") is False else fault_of(status, code)
     kind = fault.error
+    wants_password = status == 401 and headers.get("www-authenticate", "").lower().startswith("basic")
     request_id = members.get("request_id") or members.get("id")
     error = kind(
         message,
         status=status,
         code=code,
         meaning=fault.meaning or None,
-        hint=_CODE_HINTS.get(code or "") or HINTS.get(kind),
+        hint=_PASSWORD if wants_password else _CODE_HINTS.get(code or "") or HINTS.get(kind),
         retryable=fault.retry not in (Retry.NO, Retry.TOKEN),
         retry_after=retry_after(headers),
-        request_id=request_id if isinstance(request_id, str) else None,
-        log_id=headers.get("x-log-id"),
-        trace_id=headers.get("ga-traceid"),
+        request_id=shown(request_id, 200) if isinstance(request_id, str) else None,
+        log_id=shown(headers.get("x-log-id"), 200),
+        trace_id=shown(headers.get("ga-traceid"), 200),
         body=body,
     )
     if isinstance(error, errors.ContentFilterError):
         filters = members.get("contentFilter") or members.get("content_filter")
         error.content_filter = filters if tolerant.is_list(filters) else ()
     if isinstance(error, errors.QuotaError):
-        error.reset_text, error.reset_at = reset_time(message)
+        error.reset_text, error.reset_at = reset_time(full)
     return error
 
 
@@ -382,8 +386,7 @@ def _code(value: Any) -> str | None:
 
 
 def _text(value: Any) -> str:
-    """Text that can be printed: a lone surrogate, which JSON can hold, cannot."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _plain(body: bytes) -> str:

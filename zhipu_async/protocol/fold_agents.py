@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from ..types.agents import AgentAnswer, AgentChoice, AgentChunk, AgentResponse
 from ..types.knowledge_agent import AgentEventData, AgentStreamEvent, KnowledgeAnswer, KnowledgeToolCall
 from . import tolerant
 from .accumulate import Text as Text
+from .copying import copied
 
 # ---------------------------------------------------------------- ready-made agents
 
@@ -27,9 +27,9 @@ class _GrowingPart:
 
     def whole(self) -> Any:
         if self.text is None:
-            return deepcopy(self.rest)
+            return copied(self.rest)
         text = self.text.whole or ""
-        return text if self.rest is None else {**deepcopy(self.rest), "text": text}
+        return text if self.rest is None else {**copied(self.rest), "text": text}
 
 
 class _GrowingAnswer:
@@ -55,13 +55,13 @@ class _GrowingAnswer:
         elif tolerant.is_object(part) and isinstance(part.get("text"), str):
             rest, piece = {name: value for name, value in part.items() if name != "text"}, part["text"]
         if piece is None:
-            self.parts.append(_GrowingPart(deepcopy(rest), None))
+            self.parts.append(_GrowingPart(copied(rest), None))
             return
         latest = self.parts[-1] if self.parts else None
         text = latest.text if latest and latest.rest == rest else None
         if text is None:
             text = Text()
-            self.parts.append(_GrowingPart(deepcopy(rest), text))
+            self.parts.append(_GrowingPart(copied(rest), text))
         text.append(piece)
 
     def whole(self) -> AgentAnswer:
@@ -115,9 +115,9 @@ class AgentAccumulator:
         fill(whole, chunk, "id", "request_id", "agent_id", "conversation_id", "async_id", "created")
         whole.status = chunk.status or whole.status
         if chunk.usage is not None:
-            whole.usage = deepcopy(chunk.usage)
+            whole.usage = copied(chunk.usage)
         if chunk.error is not None:
-            whole.error = deepcopy(chunk.error)
+            whole.error = copied(chunk.error)
 
     @property
     def finished(self) -> bool:
@@ -129,7 +129,7 @@ class AgentAccumulator:
 
     def result(self, *, complete: bool) -> AgentResponse:
         """The answer as it stands, a new struct each time."""
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.choices = [self._choices[index].whole() for index in sorted(self._choices)]
         vars(result)["complete"] = complete
         return result
@@ -173,7 +173,7 @@ class KnowledgeAccumulator:
         whole.session_id = chunk.session_id or whole.session_id
         whole.message_id = chunk.message_id or whole.message_id
         if chunk.usage is not None:
-            whole.usage = deepcopy(chunk.usage)
+            whole.usage = copied(chunk.usage)
         if chunk.type == "done":
             self.finished = True
         elif isinstance(chunk.data, AgentEventData):
@@ -188,9 +188,9 @@ class KnowledgeAccumulator:
             call = KnowledgeToolCall(call_id=data.call_id, tool_name=data.tool_name)
             self._calls.append(call)
         if data.arguments is not None:
-            call.arguments = deepcopy(data.arguments)
+            call.arguments = copied(data.arguments)
         if kind == "tool_result":
-            call.result, call.status, call.duration_ms = deepcopy(data.result), data.status, data.duration_ms
+            call.result, call.status, call.duration_ms = copied(data.result), data.status, data.duration_ms
 
     def _call_of(self, data: AgentEventData) -> KnowledgeToolCall | None:
         for call in reversed(self._calls):
@@ -203,11 +203,11 @@ class KnowledgeAccumulator:
 
     def result(self, *, complete: bool) -> KnowledgeAnswer:
         """The answer as it stands, a new struct each time."""
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.text = self._texts["answer"].whole or ""
         result.reasoning = self._texts["reasoning"].whole or ""
         result.thoughts = self._texts["thought"].whole or ""
-        result.tool_calls = deepcopy(self._calls)
+        result.tool_calls = copied(self._calls)
         vars(result)["complete"] = complete
         return result
 

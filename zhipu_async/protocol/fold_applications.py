@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 from ..types.application_invoke import (
     ApplicationChoice,
     ApplicationChunk,
@@ -15,6 +13,7 @@ from ..types.application_invoke import (
     ApplicationToolCalls,
 )
 from .accumulate import Text as Text
+from .copying import copied
 from .fold_agents import fill
 
 
@@ -34,14 +33,14 @@ class _GrowingRun:
         if (delta := choice.delta) is not None:
             self._add_content(delta.content)
             if delta.event is not None:
-                self.events.append(deepcopy(delta.event))
+                self.events.append(copied(delta.event))
             if delta.tool_calls is not None:
-                self.tools.append(deepcopy(delta.tool_calls))
+                self.tools.append(copied(delta.tool_calls))
         if (messages := choice.messages) is not None:
             self._add_content(messages.content)
-            self.events += deepcopy(messages.event or [])
+            self.events += copied(messages.event or [])
         if choice.error_msg is not None:
-            self.error = deepcopy(choice.error_msg)
+            self.error = copied(choice.error_msg)
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
 
@@ -61,15 +60,15 @@ class _GrowingRun:
         )
 
     def whole(self) -> ApplicationChoice:
-        content = deepcopy(self.content)
+        content = copied(self.content)
         if content is not None:
             content.msg = self.text.whole
         return ApplicationChoice(
             index=self.index,
             finish_reason=self.finish_reason,
-            error_msg=deepcopy(self.error),
+            error_msg=copied(self.error),
             messages=ApplicationMessages(
-                content=content, event=deepcopy(self.events) or None, tool_calls=deepcopy(self.tools) or None
+                content=content, event=copied(self.events) or None, tool_calls=copied(self.tools) or None
             ),
         )
 
@@ -90,7 +89,7 @@ class ApplicationAccumulator:
             growing.add(choice)
         fill(self._whole, chunk, "request_id", "conversation_id", "app_id")
         if chunk.usages:
-            self._whole.usages = deepcopy(chunk.usages)
+            self._whole.usages = copied(chunk.usages)
 
     @property
     def finished(self) -> bool:
@@ -99,7 +98,7 @@ class ApplicationAccumulator:
 
     def result(self, *, complete: bool) -> ApplicationResponse:
         """The answer as it stands, a new struct each time."""
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.choices = [self._choices[index].whole() for index in sorted(self._choices)]
         vars(result)["complete"] = complete
         return result

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from ..types.assistant import AssistantChoice, AssistantChunk, AssistantCompletion, AssistantDelta
 from . import tolerant
 from .accumulate import Text as Text
+from .copying import copied
 from .fold_agents import fill
 
 _GROWING = ("input", "arguments")
@@ -37,21 +37,21 @@ class _GrowingTool:
                 for key, detail in value.items():
                     self._add_detail(key, detail)
             elif value is not None:
-                self.members[name] = deepcopy(value)
+                self.members[name] = copied(value)
 
     def _add_detail(self, key: str, detail: Any) -> None:
         if tolerant.is_list(detail):
-            self.lists.setdefault(key, []).extend(deepcopy(detail))
+            self.lists.setdefault(key, []).extend(copied(detail))
         elif key in _GROWING and isinstance(detail, str):
             self.texts.setdefault(key, Text()).append(detail)
         elif detail is not None:
-            self.details[key] = deepcopy(detail)
+            self.details[key] = copied(detail)
 
     def whole(self) -> dict[str, Any]:
-        whole = deepcopy(self.members)
+        whole = copied(self.members)
         if self.type is not None:
             texts = {key: text.whole for key, text in self.texts.items()}
-            whole[self.type] = {**deepcopy(self.details), **texts, **deepcopy(self.lists)}
+            whole[self.type] = {**copied(self.details), **texts, **copied(self.lists)}
         return whole
 
 
@@ -79,7 +79,7 @@ class _GrowingReply:
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
         if choice.metadata:
-            self.metadata = deepcopy(choice.metadata)
+            self.metadata = copied(choice.metadata)
 
     def _tool_of(self, fragment: dict[str, Any]) -> _GrowingTool:
         """The latest call, unless the fragment is of another tool or id, or asks after an answer has come."""
@@ -102,7 +102,7 @@ class _GrowingReply:
         return AssistantChoice(
             index=self.index,
             finish_reason=self.finish_reason,
-            metadata=deepcopy(self.metadata),
+            metadata=copied(self.metadata),
             delta=AssistantDelta(
                 role=self.role,
                 type="content" if self.content.seen else "tool_calls" if self.tools else None,
@@ -130,11 +130,11 @@ class AssistantAccumulator:
         fill(whole, chunk, "id", "request_id", "conversation_id", "assistant_id", "created", "model")
         whole.status = chunk.status or whole.status
         if chunk.last_error is not None:
-            whole.last_error = deepcopy(chunk.last_error)
+            whole.last_error = copied(chunk.last_error)
         if chunk.metadata:
-            whole.metadata = deepcopy(chunk.metadata)
+            whole.metadata = copied(chunk.metadata)
         if chunk.usage is not None:
-            whole.usage = deepcopy(chunk.usage)
+            whole.usage = copied(chunk.usage)
 
     @property
     def finished(self) -> bool:
@@ -145,7 +145,7 @@ class AssistantAccumulator:
 
     def result(self, *, complete: bool) -> AssistantCompletion:
         """The answer as it stands, a new struct each time."""
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.choices = [self._choices[index].whole() for index in sorted(self._choices)]
         vars(result)["complete"] = complete
         return result

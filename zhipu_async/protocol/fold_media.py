@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Literal
 
 from ..errors import StreamCorrupted
@@ -10,6 +9,7 @@ from ..types.audio import SpeechAudio, SpeechChunk, Transcription, Transcription
 from ..types.web import SearchCall, SearchChoice, SearchMessage, SearchToolChunk, SearchToolResponse
 from .accumulate import Text as Text
 from .codec import excerpt
+from .copying import copied
 from .fold_agents import fill
 
 # ---------------------------------------------------------------- speech to text
@@ -37,7 +37,7 @@ class TranscriptionAccumulator:
 
     def result(self, *, complete: bool) -> Transcription:
         """What was said so far, a new struct each time."""
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.text = self._text.whole or ""
         vars(result)["complete"] = complete
         return result
@@ -88,7 +88,7 @@ class SpeechAccumulator:
         """The sound so far, a new struct each time."""
         if len(self._pieces) > 1:
             self._pieces = [b"".join(self._pieces)]
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.audio = self._pieces[0] if self._pieces else b""
         vars(result)["complete"] = complete
         return result
@@ -127,13 +127,13 @@ class _GrowingSearch:
                 self.calls.append(call)
             if step.search_intent is not None:
                 call.search_intent = call.search_intent or []
-                call.search_intent += deepcopy(step.search_intent)
+                call.search_intent += copied(step.search_intent)
             if step.search_result is not None:
                 call.search_result = call.search_result or []
-                call.search_result += deepcopy(step.search_result)
+                call.search_result += copied(step.search_result)
             if step.search_recommend is not None:
                 call.search_recommend = call.search_recommend or []
-                call.search_recommend += deepcopy(step.search_recommend)
+                call.search_recommend += copied(step.search_recommend)
 
 
 class SearchToolAccumulator:
@@ -160,12 +160,12 @@ class SearchToolAccumulator:
 
     def result(self, *, complete: bool) -> SearchToolResponse:
         """The answer as it stands, a new struct each time."""
-        result = deepcopy(self._whole)
+        result = copied(self._whole)
         result.choices = [
             SearchChoice(
                 index=choice.index,
                 finish_reason=choice.finish_reason,
-                message=SearchMessage(role=choice.role, tool_calls=deepcopy(choice.calls) or None),
+                message=SearchMessage(role=choice.role, tool_calls=copied(choice.calls) or None),
             )
             for _, choice in sorted(self._choices.items())
         ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import mimetypes
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
@@ -15,7 +15,6 @@ from ..errors import ConfigError
 from ..types.uploads import FileSource, FileUpload
 from .tolerant import is_list
 
-_TYPES = mimetypes.MimeTypes(filenames=())  # the built-in table: reading the system's would block the loop
 _MORE_TYPES = {
     ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -28,14 +27,13 @@ _MORE_TYPES = {
 _ANY = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class FilePiece:
+class FilePiece(msgspec.Struct, frozen=True):
     """A file of a form."""
 
     source: FileSource
     start: int | None = None
     """Where an open file stood; None for one that cannot seek, and for what is no open file."""
-    name: str = field(default="the file", compare=False)
+    name: str = "the file"
     """What errors call it."""
 
     @property
@@ -44,8 +42,7 @@ class FilePiece:
         return self.start is not None or not hasattr(self.source, "read")
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """The pieces of a body, in order."""
 
     boundary: str
@@ -123,7 +120,13 @@ def _file_head(upload: FileUpload) -> str:
 def media_type_of(filename: str) -> str:
     """By the name's ending; ``application/octet-stream`` where that says nothing."""
     ending = "." + filename.rpartition(".")[2].lower()
-    return _MORE_TYPES.get(ending) or _TYPES.guess_type(f"x{ending}")[0] or _ANY
+    return _MORE_TYPES.get(ending) or _types().guess_type(f"x{ending}")[0] or _ANY
+
+
+@functools.cache
+def _types() -> mimetypes.MimeTypes:
+    """The built-in table: reading the system's would block the loop."""
+    return mimetypes.MimeTypes(filenames=())
 
 
 def _piece(upload: FileUpload) -> FilePiece:

@@ -273,10 +273,12 @@ def _error(data: msgspec.Raw) -> RecordError | None:
         told = bytes(data).decode("utf-8", "replace")
     if not tolerant.is_object(told):
         return RecordError(message=told if isinstance(told, str) else str(told)) if told else None
+    if not any(told.values()):
+        return None
     code, message = told.get("code"), told.get("message") or told.get("msg")
-    return RecordError(
-        message=message if isinstance(message, str) else "", code=None if code in (None, "") else str(code)
-    )
+    code = None if code in (None, "") else str(code)
+    text = message if isinstance(message, str) else ""
+    return RecordError(message=text or ("" if code else bytes(data).decode("utf-8", "replace")), code=code)
 
 
 def _agree(data: bytes, beginning: bytes) -> bool:

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
+
+import msgspec
 
 from ..errors import ConfigError, OverloadedError
 from .faults import FAULTS
@@ -50,8 +51,7 @@ class Ticket(NamedTuple):
     probe: bool
 
 
-@dataclass(slots=True)
-class _Round:
+class _Round(msgspec.Struct):
     first: int
     """Number of its first call."""
     size: int

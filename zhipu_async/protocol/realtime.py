@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Union
 
@@ -13,7 +14,7 @@ from ..types.realtime import ClientEvent
 from ..types.realtime_events import SERVER_EVENTS, ErrorEvent, RealtimeEvent, ServerEvent, UnknownEvent
 from ..types.realtime_parts import ErrorDetail
 from . import faults, tolerant
-from .codec import encode_json, excerpt
+from .codec import encode_json, excerpt, shown
 
 _TYPES: Mapping[str, type[ServerEvent]] = {str(kind.__struct_config__.tag): kind for kind in SERVER_EVENTS}
 _decoder: msgspec.json.Decoder[ServerEvent] = msgspec.json.Decoder(Union[SERVER_EVENTS])  # noqa: UP007
@@ -51,7 +52,7 @@ def decode(frame: str | bytes) -> RealtimeEvent:
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return UnknownEvent(name, members)
     if drops:
-        logger.warning("an event %s was read without %s, which do not fit", name, drops)
+        logger.warning("an event %s was read without %.500s, which do not fit", name, drops)
     return event
 
 
@@ -71,7 +72,7 @@ def error_of(event: RealtimeEvent) -> APIError | None:
         (word for name in (detail.code, detail.type) if (word := _WORDS.get(name or "", name)) in faults.FAULTS), code
     )
     members = {"id": event.event_id}
-    body = excerpt(msgspec.json.encode(event))
+    body = excerpt(json.dumps(msgspec.to_builtins(event), ensure_ascii=False).encode("utf-8", "replace"))
     error = faults.make(200, known, detail.message or "", members=members, headers={}, body=body)
-    error.code = code
+    error.code = shown(code)
     return error

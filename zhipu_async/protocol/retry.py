@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ..config import RetryPolicy
 from ..errors import APIError, OverloadedError, RateLimitError, StreamError, TransportError, ZhipuError
 from .faults import Retry, creates_nothing, retry_of
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(msgspec.Struct):
     """What a call has done so far; ``elapsed`` is seconds since it began."""
 
     attempt: int
@@ -36,7 +35,9 @@ def wait_before_retry(
         return None
     if progress.patient and refused(error):
         after = error.retry_after if isinstance(error, APIError) else None
-        delay = jitter * backoff(error, policy, progress.refusals) if after is None else after
+        delay = jitter * backoff(error, policy, progress.refusals)
+        if after is not None:  # a run asks again: one refusal does not hold a call for ever
+            delay = min(after, max(delay, policy.retry_after_limit))
         return _patient(delay, policy, progress)
     if progress.attempt > policy.retries:
         return None

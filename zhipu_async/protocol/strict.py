@@ -17,9 +17,10 @@ _check = msgspec.json.Decoder(msgspec.Raw).decode  # checks the grammar alone
 _BLANKS = bytes.maketrans(b"\r\n", b"  ")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TOO_LONG = re.compile(rb"[0-9]{%d}" % (LONGEST_NUMBER + 1))
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?Infinity|NaN', re.DOTALL)
+"""A string that has no end is one token to the end: looked for from each of its quotes, the time would be quadratic."""
 _ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.")
 
 
@@ -47,7 +48,7 @@ def _strict(data: bytes) -> bool:
         _check(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    if _digits_at_every(LONGEST_NUMBER + 1, data) and _TOO_LONG.search(data):
+    if _digits_at_every(LONGEST_NUMBER + 1, data) and _TOO_LONG.search(_STRING.sub(b"", data)):
         return False
     if data.count(b"[") + data.count(b"{") <= DEEPEST:
         return True

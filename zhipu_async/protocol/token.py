@@ -6,7 +6,8 @@ import warnings
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..config import check_jwt_key
+from ..config import Secret, check_jwt_key
+from ..errors import ConfigError
 
 LIFE = 210.0
 """Seconds that a token is valid, as the official SDK has it."""
@@ -39,9 +40,15 @@ def encode(api_key: str, *, expires: int, timestamp: int) -> str:
             from jwt.warnings import InsecureKeyLengthWarning
 
             warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-        return jwt.encode(
-            {"api_key": identity, "exp": expires, "timestamp": timestamp},
-            secret,
-            algorithm="HS256",
-            headers={"sign_type": "SIGN"},
-        )
+        try:
+            text = jwt.encode(
+                {"api_key": identity, "exp": expires, "timestamp": timestamp},
+                secret,
+                algorithm="HS256",
+                headers={"sign_type": "SIGN"},
+            )
+        except jwt.PyJWTError:  # a secret that looks like a public key
+            text = ""
+    if not text:  # not raised above: the other error's traceback knows the key
+        raise ConfigError('no token can be made of this key; use auth="bearer"')
+    return Secret(text)

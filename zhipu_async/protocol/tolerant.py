@@ -30,13 +30,17 @@ class Unfit(ValueError):
     """A value that its field cannot take."""
 
 
+MOST_DROPS = 100
+"""Names of fields left out that are noted, of one answer: a hostile one may have millions."""
+
+
 def loads(body: bytes) -> Any:
     """JSON of ``body``; bytes that are not UTF-8 become U+FFFD. ValueError when it is no JSON."""
     return json.loads(body.decode("utf-8-sig", "replace"))
 
 
 def convert(value: Any, kind: type[T], drops: list[str]) -> T:
-    """``value`` as ``kind``; ``drops`` gets the names of optional fields left out. ValueError when it cannot be.
+    """``value`` as ``kind``, or ValueError; ``drops`` gets the names of optional fields left out, at most 100.
 
     First JSON is made to fit as far as that goes, then msgspec builds and checks: the result is never of wrong types.
     """
@@ -95,7 +99,7 @@ def _struct(value: Any, info: inspect.StructType, drops: list[str]) -> dict[str,
         except ValueError as error:
             if field.required:
                 raise Unfit(f"{name}.{field.name}: {error}") from error
-            drops.append(f"{name}.{field.name}")
+            _note(drops, f"{name}.{field.name}")
     return fitted
 
 
@@ -110,7 +114,7 @@ def _union(value: Any, info: inspect.UnionType, drops: list[str]) -> Any:
             fitted = _fit(value, kind, attempt)
         except ValueError:
             continue
-        drops += attempt
+        _note(drops, *attempt)
         return fitted
     raise Unfit(f"{type(value).__name__} does not fit")
 
@@ -123,7 +127,7 @@ def _dict(value: Any, item: inspect.Type, drops: list[str]) -> dict[str, Any]:
         try:
             fitted[key] = _fit(element, item, drops)
         except ValueError:
-            drops.append(f"[{key!r}]")
+            _note(drops, f"[{key[:100]!r}]")
     return fitted
 
 
@@ -138,8 +142,12 @@ def _list(value: Any, item: inspect.Type, drops: list[str]) -> list[Any]:
             if isinstance(item, (inspect.FloatType, inspect.IntType)):  # no vector rather than a shorter one
                 raise
             if element is not None:
-                drops.append(f"[{index}]")
+                _note(drops, f"[{index}]")
     return fitted
+
+
+def _note(drops: list[str], *names: str) -> None:
+    drops += names[: max(0, MOST_DROPS - len(drops))]
 
 
 _OBJECTS = (inspect.DictType, inspect.TypedDictType, inspect.DataclassType)

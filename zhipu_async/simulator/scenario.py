@@ -82,3 +82,7 @@ class Scenario:
     """A prompt with this text is refused with 1301."""
     unsafe_answer: str = "[unsafe answer]"
     """A prompt with this text gets an answer that content safety stops half-way (finish_reason `sensitive`)."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.api_keys, str):  # of which every letter would be a key
+            raise TypeError("api_keys is a collection of keys: give a tuple or a list, also of one")

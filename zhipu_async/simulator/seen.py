@@ -20,7 +20,7 @@ class SeenRequest:
     """The connection it came on, from 1 in the order of opening; 0 where connections are not counted."""
     method: str
     path: str
-    query: Mapping[str, str]
+    query: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     received_at: float
     raw: bytes = field(default=b"", repr=False)

@@ -11,9 +11,10 @@ import random
 from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
+
+import msgspec
 
 from ..config import Limits
 from ..errors import APIError, DecodeError, OverloadedError, PoolFull, RateLimitError, StreamError
@@ -29,8 +30,7 @@ QUEUES_KEPT = 256
 """Above so many, those that nobody uses and that know nothing are dropped: model names may come from anywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Concurrency:
+class Concurrency(msgspec.Struct, frozen=True):
     """Calls of one model on the running event loop; of endpoints that have no model, of the endpoint."""
 
     in_flight: int
@@ -126,6 +126,21 @@ class Lane:
         enough; where there are several models, those behind it may be of a model that has room."""
         return self.waiting > (WAITING if len(self._names) > 1 else 0)
 
+    def enter_now(self, name: str) -> Slot | None:
+        """A place for a direct call of a model that does not limit them; None: :meth:`enter` has to be awaited."""
+        if self._background or self._limits is not None or not self.metered or self.on_start is not None:
+            return None
+        loop = asyncio.get_running_loop()
+        queue = self._admission.queue(loop, self._account, name)
+        if queue.bound:
+            return None
+        slot = Slot(self)
+        slot.queue = self._latest = queue
+        slot.started = queue.start_unasked()
+        slot.counted = True
+        self.in_flight += 1
+        return slot
+
     async def enter(self, name: str, record: CallRecord, *, repeat: bool) -> Slot:
         """A place for a call of a model (or of an endpoint that has none), as soon as it may start. A repeat goes
         before the others of its kind."""
@@ -178,6 +193,7 @@ class Lane:
             self.refused += refused(error)
             if slot.holder is not None:
                 self.holders.discard(slot.holder)
+                slot.holder = None  # what was raised in it knows the slot
         if slot.passed is not None and self._gate is not None:
             self._gate.end(slot.passed, error)
 
@@ -291,10 +307,11 @@ class Queue:
                     waiters.remove(turn)
             raise
 
-    def start_unasked(self) -> None:
-        """A direct call starts without asking."""
+    def start_unasked(self) -> float:
+        """A direct call starts without asking: now, by the loop's clock."""
         self.unasked += 1
         self.last_unasked = self._loop.time()
+        return self.last_unasked
 
     def left(self, slot: Slot, error: BaseException | None) -> None:
         """A call has ended: with its answer, or with ``error``."""

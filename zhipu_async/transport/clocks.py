@@ -31,14 +31,21 @@ def timed_out(clock: str, seconds: float) -> RequestTimeout:
 
 
 class AttemptClock:
-    """``async with`` around one attempt: the current phase has its own limit, other limits hold for the whole."""
+    """``with`` around one attempt, which is cancelled when a limit is reached: RequestTimeout then leaves the scope.
 
-    __slots__ = ("_caps", "_caps_when_sent", "_fires", "_scope", "_sent")
+    The current phase has its own limit, others hold for the whole. Its timer is only ever moved forward in time when it
+    goes off too early, so that a phase that begins costs an assignment (asyncio's own scope makes a timer each time).
+    """
+
+    __slots__ = ("_cancelling", "_caps", "_caps_when_sent", "_due", "_expired", "_loop", "_sent", "_task", "_timer")
 
     def __init__(self) -> None:
         self._caps: list[tuple[float, str, float]] = []
         self._caps_when_sent: list[tuple[str, float]] = []
-        self._fires: tuple[str, float] | None = None
+        self._due: tuple[float, str, float] | None = None
+        """When a limit is reached (loop time), which clock's, and its length."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
         self._sent = False
 
     def cap(self, clock: str, seconds: float | None, began: float | None = None) -> None:
@@ -52,39 +59,62 @@ class AttemptClock:
 
     def phase(self, clock: str | None, seconds: float | None = None, *, sent: bool = False) -> None:
         """A phase begins, which ends within ``seconds``; ``sent``: from now on the request may have arrived."""
-        if self._scope.expired():  # fired, and what was awaited went on all the same: a key source of the user's
+        if self._expired:  # and what was awaited went on all the same: a key source of the user's
             raise asyncio.CancelledError
-        now = asyncio.get_running_loop().time()
         if sent and not self._sent:
             self._sent = True
-            self._caps += [(now + length, name, length) for name, length in self._caps_when_sent]
-        limits = self._caps
-        if clock is not None and seconds is not None:
-            limits = [*limits, (now + seconds, clock, seconds)]
-        if limits:
-            when, name, length = min(limits)
-            self._fires = name, length
-            self._scope.reschedule(when)
-        elif self._fires is not None:
-            self._fires = None
-            self._scope.reschedule(None)
+            if self._caps_when_sent:
+                now = self._loop.time()
+                self._caps += [(now + length, name, length) for name, length in self._caps_when_sent]
+        due = min(self._caps) if self._caps else None
+        if seconds is not None and clock is not None:
+            ends = (self._loop.time() + seconds, clock, seconds)
+            due = ends if due is None or ends < due else due
+        self._due = due
+        if due is not None:
+            self._set(due[0])
 
-    async def __aenter__(self) -> Self:
-        self._scope = asyncio.timeout(None)
-        await self._scope.__aenter__()
+    def _set(self, when: float) -> None:
+        timer = self._timer
+        if timer is None:
+            self._timer = self._loop.call_at(when, self._look)
+        elif when < timer.when():
+            timer.cancel()
+            self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._due is None:
+            return
+        if self._loop.time() < self._due[0]:
+            self._set(self._due[0])
+        else:
+            self._expired = True
+            self._task.cancel()
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call is made inside a task")
+        self._task, self._loop = task, task.get_loop()
+        self._cancelling = task.cancelling()
         self.phase(None)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            assert self._fires is not None
-            timeout = timed_out(*self._fires)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            assert self._due is not None
+            timeout = timed_out(*self._due[1:])
             timeout.arrived = self._sent
-            raise timeout from None
+            try:
+                raise timeout from None
+            finally:
+                del timeout  # or this frame, which the error knows, knows the error
 
 
 class SilenceWatch:
@@ -109,8 +139,10 @@ class SilenceWatch:
             self._total, self._deadline = total, began + total
 
     def wait(self) -> None:
-        """A wait begins."""
-        self._since = self._loop.time()
+        """A wait begins. One that begins after the deadline fails: of a stream that never stops none would be long."""
+        now = self._since = self._loop.time()
+        if self._deadline is not None and now > self._deadline + GRACE:
+            self._fail(timed_out("stream_total", self._total))
         if self._timer is None and (due := self._due()) is not None:
             self._timer = self._loop.call_at(due[0], self._look)
 

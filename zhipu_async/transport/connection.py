@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import ClientError
@@ -12,19 +12,33 @@ from aiohttp.http import HttpProcessingError, StreamWriter
 from aiohttp.http_exceptions import LineTooLong
 
 from ..config import Limits
-from ..errors import ConnectionLost, ResponseTooLarge, TransportError
+from ..errors import ConnectionLost, ResponseTooLarge, TransportError, ZhipuError
+from ..protocol.codec import shown
 from . import encoding
+from .answer_headers import AnswerHeaders
 from .clocks import SilenceWatch
+from .reading import readany
 from .uploading import Upload
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.streams import StreamReader
+    from multidict import MultiMapping
 
     from .target import Route
 
 BROKEN = (ClientError, HttpProcessingError, OSError, EOFError)
 """What aiohttp raises when a connection breaks or speaks no HTTP."""
+
+
+LAST_BYTES = 64 * 1024
+"""Bytes that are read at once of an answer whose connection broke."""
+INTERIM = 32
+"""Answers of 1xx that may come before the one that counts."""
+SILENT_BYTES = 1024 * 1024
+"""Compressed bytes that may stand for nothing: more than any honest encoder writes between two bytes of the body."""
+BLOCKS = 1024
+"""Blocks of a body that are kept apart: of very small ones each would cost many times its bytes."""
 
 
 class Body:
@@ -34,12 +48,27 @@ class Body:
         self._payload = payload
         self._decoder = encoding.decoder(content_encoding)
         self._blocks: Iterator[bytes] = iter(())
-        self.watch = SilenceWatch(asyncio.get_running_loop(), payload.set_exception)
+        self._silent = 0
+        self._watch: SilenceWatch | None = None
+        self._limits: tuple[float | None, float | None, float] = (None, None, 0.0)
 
     @property
     def at_end(self) -> bool:
         """Whether the whole body has been received and taken."""
         return self._payload.at_eof()
+
+    def limit(self, between: float | None, total: float | None, began: float) -> None:
+        """The clocks of the body; see :meth:`.clocks.SilenceWatch.limit`."""
+        self._limits = between, total, began
+
+    def take_all(self, limit: int | None) -> bytes | None:
+        """The whole body, where it has come already: most bodies come with their head."""
+        if self._decoder is not None or not self._payload.is_eof() or self._payload.exception() is not None:
+            return None
+        data = self._payload.read_nowait(-1)
+        if limit is not None and len(data) > limit:
+            raise _too_large(limit)
+        return data
 
     async def read(self) -> bytes:
         """Some bytes; b"" at the clean end."""
@@ -48,22 +77,30 @@ class Body:
             return await self._receive()
         while True:
             for block in self._blocks:
+                self._silent = 0
                 return block
             data = await self._receive()
             if not data:
                 decoder.end()
                 return b""
+            self._silent += len(data)
+            if self._silent > SILENT_BYTES:
+                raise ResponseTooLarge(f"{self._silent} compressed bytes of the answer stand for nothing")
             self._blocks = decoder.feed(data)
 
     async def read_all(self, limit: int | None) -> bytes:
-        """Everything, bounded by ``limit`` bytes both before and after decompression."""
+        """Everything, bounded by ``limit`` bytes after decompression."""
         blocks: list[bytes] = []
         size = 0
+        joined = 0
         while block := await self.read():
             blocks.append(block)
             size += len(block)
             if limit is not None and size > limit:
-                raise ResponseTooLarge(f"the answer is larger than {limit} bytes (Limits.body)")
+                raise _too_large(limit)
+            if len(blocks) - joined == BLOCKS:
+                blocks[joined:] = [b"".join(blocks[joined:])]
+                joined += 1
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
     async def skip(self, limit: int) -> bool:
@@ -82,13 +119,33 @@ class Body:
         self._payload.set_exception(error)
 
     async def _receive(self) -> bytes:
-        self.watch.wait()
+        watch = self._watch
+        if watch is None:
+            watch = self._watch = SilenceWatch(asyncio.get_running_loop(), self._payload.set_exception)
+            watch.limit(*self._limits)
+        watch.wait()
         try:
-            return await self._payload.readany()
+            return await readany(self._payload)
         except (*BROKEN, RuntimeError) as error:  # RuntimeError: the connection was closed on this side
-            raise lost(error, reused=False, what="the answer broke off") from error
+            raise lost(error, reused=False, what="the answer broke off") from error.with_traceback(None)
+        except ZhipuError as error:  # of a clock, or the client was closed
+            raise error.with_traceback(None)  # noqa: B904 -- the frames of aiohttp's wait would know it, and it them
         finally:
-            self.watch.stop()
+            watch.stop()
+
+    def end(self) -> None:
+        """No more is read."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def forget(self) -> None:
+        """The connection is closed: let go of the error that was raised here, whose frames know this body."""
+        if self._payload.exception() is not None:
+            self._payload.set_exception(ConnectionLost("the connection is closed"))
+
+
+def _too_large(limit: int) -> ResponseTooLarge:
+    return ResponseTooLarge(f"the answer is larger than {limit} bytes (Limits.body)")
 
 
 class Owner(Protocol):
@@ -140,7 +197,9 @@ class Wire:
             transport.write(head + body if body else head)
         try:
             message, payload = await protocol.read()
-            while 100 <= message.code < 200:
+            for _ in range(INTERIM):
+                if not 100 <= message.code < 200 or message.code == 101:
+                    break
                 message, payload = await protocol.read()
         except BROKEN as error:
             if isinstance(body, Upload) and error is body.failure:  # an OSError of the caller's own
@@ -151,9 +210,11 @@ class Wire:
                 protocol.force_close()
                 sending.cancel()
                 await asyncio.wait([sending])
+        if message.code == 408 and message.should_close and self.reused:  # said when it was idle: to no request
+            raise ConnectionLost("the server had closed the idle connection (408)", reused=True)
         self.status = message.code
-        self.headers = {name.lower(): value for name, value in message.headers.items()}
-        self._body = Body(payload, self.headers.get("content-encoding", ""))
+        self.headers = AnswerHeaders(message.headers)
+        self._body = Body(payload, content_encoding(message.code, message.headers))
 
     async def _send(self, body: Upload, protocol: Any) -> None:
         """Write the blocks of ``body``. Its own failure goes to who waits for the answer."""
@@ -164,6 +225,8 @@ class Wire:
             async with aclosing(body.__aiter__()) as blocks:
                 async for block in blocks:
                     await writer.write(block)
+                    if writer.transport is not None and writer.transport.is_closing():
+                        _hear_last(writer.transport, protocol)
             await writer.write_eof()
         except Exception as error:
             if isinstance(error, BROKEN) and error is not body.failure:
@@ -174,7 +237,7 @@ class Wire:
     def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:
         """The clocks of the body; see :meth:`.clocks.SilenceWatch.limit`."""
         if self._body is not None:
-            self._body.watch.limit(between, total, began)
+            self._body.limit(between, total, began)
 
     async def read(self) -> bytes:
         assert self._body is not None
@@ -182,14 +245,18 @@ class Wire:
 
     async def read_all(self, limit: int | None) -> bytes:
         assert self._body is not None
-        body = await self._body.read_all(limit)
+        body = self._body.take_all(limit)
+        if body is None:
+            body = await self._body.read_all(limit)
         self.finish()
         return body
 
     def fail(self, error: Exception) -> None:
-        """Who reads the answer, now or later, gets ``error``."""
+        """Who waits for the answer or reads it, now or later, gets ``error``."""
         if self._body is not None:
             self._body.fail(error)
+        elif (protocol := self.connection.protocol) is not None:
+            protocol.set_exception(error)
 
     def finish(self) -> None:
         self._part(good=True)
@@ -210,7 +277,7 @@ class Wire:
         owner, self._owner = self._owner, None
         if owner is not None:
             if self._body is not None:
-                self._body.watch.cancel()
+                self._body.end()
             owner.give_back(self, good)
             if self._when_over is not None:
                 self._when_over()
@@ -240,9 +307,43 @@ class Wire:
             and transport.get_write_buffer_size() == 0
         )
 
+    def forget(self) -> None:
+        """The connection is closed."""
+        if self._body is not None:
+            self._body.forget()
+
     async def skip_rest(self, limit: int) -> bool:
         """Read on to the end of the answer; whether it was reached within ``limit`` bytes."""
         return self._body is not None and await self._body.skip(limit)
+
+
+def _hear_last(transport: asyncio.Transport, protocol: Any) -> None:
+    """Read what came before a connection broke under a write, which asyncio would drop: maybe the answer says why.
+
+    Not of TLS, whose bytes mean nothing without their session, and nothing where the socket is closed already.
+    """
+    source: Any = transport.get_extra_info("socket")
+    if source is None or transport.get_extra_info("ssl_object") is not None or source.fileno() < 0:
+        return
+    with suppress(OSError), source.dup() as socket:
+        while data := socket.recv(LAST_BYTES):
+            protocol.data_received(data)
+
+
+def cut(transport: asyncio.WriteTransport) -> None:
+    """Close a connection now, where closing would wait: until the rest is written, or for the peer's goodbye (TLS)."""
+    if transport.get_write_buffer_size() or transport.get_extra_info("ssl_object") is not None:
+        transport.abort()
+
+
+def content_encoding(status: int, headers: MultiMapping[str]) -> str:
+    """What the body of an answer is encoded as; ConnectionLost for a head that no answer to a request of ours has."""
+    if status < 200:
+        raise ConnectionLost(f"the status {status} answers nothing that was asked")
+    framing = ", ".join(headers.getall("Transfer-Encoding", ()))
+    if framing and framing.strip().lower() not in ("chunked", "identity"):
+        raise ConnectionLost(f"the body is framed as {shown(framing, 100)!r}, which nothing here undoes")
+    return ", ".join(headers.getall("Content-Encoding", ()))
 
 
 def lost(error: BaseException, *, reused: bool, what: str) -> TransportError:
@@ -256,4 +357,4 @@ def lost(error: BaseException, *, reused: bool, what: str) -> TransportError:
         if "closing transport" in str(cause):
             return ConnectionLost("the connection was closed before the request", arrived=False, reused=reused)
         cause = cause.__cause__
-    return ConnectionLost(f"{what}: {str(error) or type(error).__name__}", reused=reused)
+    return ConnectionLost(f"{what}: {shown(str(error), 500) or type(error).__name__}", reused=reused)

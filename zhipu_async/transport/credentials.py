@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 
-from ..config import Auth, KeySource, check_jwt_key, check_key
-from ..errors import ConfigError
+from ..config import Auth, KeySource, Secret, check_jwt_key, check_key, hidden
+from ..errors import APIError, ConfigError, DecodeError
 from ..protocol import token
 
 
@@ -15,10 +15,10 @@ class Credentials:
     """Gives the current Authorization. Never shows the key, in its repr or anywhere else."""
 
     def __init__(self, source: KeySource, auth: Auth) -> None:
-        if auth not in ("bearer", "jwt"):
-            raise ConfigError(f'auth must be "bearer" or "jwt", not {auth!r}')
         self.source = source
         self.auth: Auth = auth
+        if auth not in ("bearer", "jwt"):
+            raise ConfigError(f'auth must be "bearer" or "jwt", not {auth!r}')
         if isinstance(source, str) and auth == "jwt":
             check_jwt_key(source)
         self._tokens: dict[str, token.Token] = {}
@@ -28,16 +28,22 @@ class Credentials:
         """Whether tokens are made here, so that an expired one can be replaced."""
         return self.auth == "jwt"
 
+    def known(self) -> str | None:
+        """``Bearer ...`` of a key that is text; None for one that comes from an async callable."""
+        return self._bearer(self.source) if isinstance(self.source, str) else None
+
     async def authorization(self) -> str:
         """``Bearer ...``; awaits the key when it comes from an async callable."""
-        key = self.source if isinstance(self.source, str) else await self._current_key(self.source)
-        return f"Bearer {self._token(key) if self.auth == 'jwt' else key}"
+        return self._bearer(self.source if isinstance(self.source, str) else await self._current_key(self.source))
+
+    def _bearer(self, key: str) -> str:
+        return Secret(f"Bearer {self._token(key) if self.auth == 'jwt' else key}")
 
     async def _current_key(self, source: Callable[[], Awaitable[str]]) -> str:
         answer: object = source()
         if not isawaitable(answer):
             raise ConfigError("api_key must be a str or an async callable; this callable is not async")
-        return check_key(await answer)
+        return check_key(hidden(await answer))
 
     def renew(self) -> None:
         """The service called the token expired: sign a new one next time."""
@@ -53,3 +59,11 @@ class Credentials:
 
     def __repr__(self) -> str:
         return f"<Credentials {self.auth}>"
+
+
+def censor(error: APIError | DecodeError, authorization: str) -> None:
+    """Take the key or token out of an answer that quotes it."""
+    secret = authorization.removeprefix("Bearer ")
+    if secret and secret in f"{error.args}{error.body}":
+        error.args = tuple(text.replace(secret, "***") for text in error.args)
+        error.body = error.body and error.body.replace(secret, "***")

@@ -15,25 +15,25 @@ from aiohttp import (
     ClientResponse,
     ClientResponseError,
     ClientSession,
-    ClientSSLError,
     ClientTimeout,
     ClientWebSocketResponse,
     ClientWSTimeout,
     DummyCookieJar,
     TraceConfig,
     TraceRequestEndParams,
-    TraceRequestRedirectParams,
 )
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from ..config import Limits, Timeouts
+from ..config import Limits, Timeouts, hidden
 from ..errors import APIError, ClientClosedError, ConfigError, ConnectError, RequestTimeout, ZhipuError
 from ..protocol import faults
+from ..protocol.codec import shown
 from ..telemetry import CallRecord
 from .clocks import AttemptClock
 from .connection import BROKEN, lost
-from .credentials import Credentials
-from .target import Target
+from .credentials import Credentials, censor
+from .target import PROXY_AUTHENTICATION, Target, refused_by_proxy, unreachable
 from .websocket import CLOSE_SECONDS, Lease, Owner, WebSocket
 
 REFUSAL_BYTES = 64 * 1024
@@ -55,14 +55,8 @@ def own_way(connector: BaseConnector, ssl: tls.SSLContext | bool, target: Target
         if params.response.status != 101:
             refusal.append(await _beginning(params.response))
 
-    async def at_redirect(_: ClientSession, __: SimpleNamespace, params: TraceRequestRedirectParams) -> None:
-        params.response.close()
-        if error := faults.of_response(params.response.status, _lower(params.response.headers), b""):
-            raise error  # the key goes to no other address
-
     trace = TraceConfig()
     trace.on_request_end.append(at_end)
-    trace.on_request_redirect.append(at_redirect)
     session = ClientSession(
         connector=connector,
         connector_owner=False,
@@ -76,7 +70,7 @@ def own_way(connector: BaseConnector, ssl: tls.SSLContext | bool, target: Target
     headers: Mapping[str, str] = {}
     if route.proxy:
         options |= {"proxy": route.proxy, "proxy_headers": target.proxy_headers or None}
-        headers = dict(line.split(": ", 1) for line in target.head.splitlines()[1:])  # all but the host
+        headers = hidden(dict(line.split(": ", 1) for line in target.head.splitlines()[1:]))  # all but the host
     return Lease(session, owner, options, headers, refusal)
 
 
@@ -124,7 +118,7 @@ async def _attempt(
     record.attempt()
     clock = AttemptClock()
     clock.cap("total", timeouts.total, asyncio.get_running_loop().time())
-    async with clock:
+    with clock:
         authorization = await credentials.authorization()
         lease = await lender.lend(url, clock, record, timeouts)
         try:
@@ -132,6 +126,8 @@ async def _attempt(
             opened = await _shake_hands(
                 lease, url, {**headers, **lease.headers, "Authorization": authorization}, limits
             )
+            if isinstance(opened, APIError):
+                censor(opened, authorization)
             if isinstance(opened, ZhipuError):
                 raise opened
         except BaseException:
@@ -148,14 +144,28 @@ async def _attempt(
     return socket
 
 
+class _Straight:
+    """A session that follows no redirect: the key, and the user's own headers, go to no other address."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    async def request(self, *args: Any, **options: Any) -> ClientResponse:
+        return await self._session.request(*args, **options, allow_redirects=False)
+
+
 async def _shake_hands(
     lease: Lease, url: str, headers: Mapping[str, str], limits: Limits
 ) -> ClientWebSocketResponse | ZhipuError:
     """The open WebSocket, or what went wrong: given and not raised, since an error raised inside ``except`` keeps the
     one that is handled there, and aiohttp's hold the headers of the request, or a proxy's password."""
-    shake = cast("Callable[..., Awaitable[ClientWebSocketResponse]]", lease.session.ws_connect)
+    shake = cast("Callable[..., Awaitable[ClientWebSocketResponse]]", ClientSession._ws_connect)  # pyright: ignore[reportPrivateUsage]
     try:
         return await shake(
+            _Straight(lease.session),
             URL(url, encoded=True),
             headers=headers,
             max_msg_size=limits.event,
@@ -167,17 +177,14 @@ async def _shake_hands(
         if not lease.session.closed or (task is not None and task.cancelling()):
             raise  # otherwise the end of the connector cancelled the name look-up, and nobody this task
         return ClientClosedError("the client is closed")
-    except ZhipuError as error:  # a redirect
-        return _located(error, url)
     except ClientHttpProxyError as error:
-        return ConnectError(f"the proxy refused the tunnel: {error.status} {error.message}")
+        return refused_by_proxy(error.status, error.message)
     except ClientResponseError as error:
+        if isinstance(error.__cause__, HttpProcessingError):  # no HTTP, which aiohttp calls a 400
+            return lost(error.__cause__, reused=False, what="no answer came to the handshake")
         return _located(_refused(error, url, lease.refusal), url)
     except ClientConnectorError as error:
-        failure = ConnectError(f"no connection to {_address(url)}: {error}")
-        failure.retryable = not isinstance(error, ClientSSLError)
-        failure.__cause__ = error.os_error
-        return failure
+        return unreachable(_address(url), error)
     except TimeoutError as error:  # a foreign session's own; those of this library cancel
         text = f"the session's own time-out ended the handshake: {str(error) or type(error).__name__}"
         return RequestTimeout(text, clock="connect", arrived=False)
@@ -190,10 +197,12 @@ async def _shake_hands(
 
 
 def _refused(error: ClientResponseError, url: str, bodies: list[bytes]) -> ZhipuError:
+    if error.status == PROXY_AUTHENTICATION:
+        return refused_by_proxy(error.status, error.message)
     headers = _lower(error.headers or {})
     refusal = faults.of_response(error.status, headers, bodies[0] if bodies else b"") if error.status != 101 else None
     if refusal is None:
-        failure = ConnectError(f"{_address(url)} speaks no WebSocket: HTTP {error.status}, {error.message}")
+        failure = ConnectError(f"{_address(url)} speaks no WebSocket: HTTP {error.status}, {shown(error.message, 500)}")
         failure.retryable = False
         return failure
     return refusal

@@ -7,31 +7,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from aiohttp import (
     ClientConnectorError,
+    ClientError,
     ClientHttpProxyError,
     ClientResponse,
+    ClientResponseError,
     ClientSession,
-    ClientSSLError,
     ClientTimeout,
     ConnectionTimeoutError,
 )
 from yarl import URL
 
 from ..config import Limits, Timeouts
-from ..errors import ClientClosedError, ConfigError, ConnectError, TransportError, ZhipuError
+from ..errors import ClientClosedError, ConfigError, TransportError, ZhipuError
 from ..protocol.codec import merge_headers
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.form import Form
 from ..telemetry import CallRecord
 from . import encoding
+from .answer_headers import AnswerHeaders
 from .clocks import AttemptClock, timed_out
-from .connection import BROKEN, Body, lost
+from .connection import BROKEN, Body, content_encoding, lost
 from .pool import PoolStatistics
+from .target import refused_by_proxy, unreachable
 from .uploading import Upload
-from .websocket import Lease, WebSocket
+
+if TYPE_CHECKING:
+    from .websocket import Lease, WebSocket
 
 
 class InjectedSession:
@@ -97,22 +103,14 @@ class InjectedSession:
             self._in_use -= 1
             if response is not None:
                 response.close()
-            if isinstance(error, ConnectionTimeoutError) and timeouts.connect is not None:
-                raise timed_out("connect", timeouts.connect) from error
-            if isinstance(error, ClientConnectorError):
-                failure = ConnectError(f"no connection to {URL(request.url).origin()}: {error}")
-                failure.retryable = not isinstance(error, ClientSSLError)
-                raise failure from error
-            if isinstance(error, ClientHttpProxyError):  # not chained, nor quoted: it holds the proxy's password
-                raise ConnectError(f"the proxy refused the tunnel: {error.status} {error.message}") from None
-            if isinstance(error, BROKEN):
-                raise lost(error, reused=False, what="no answer came") from error
-            if isinstance(error, ValueError):
-                raise ConfigError(f"the injected session refuses the request: {error}") from error
-            raise
-        clock.phase(None)
-        record.first_byte()
-        return exchange
+            failure = _failure(error, request)
+            if failure is None:
+                raise
+        else:
+            clock.phase(None)
+            record.first_byte()
+            return exchange
+        raise failure  # not above, where it would keep aiohttp's: that may hold a proxy's password, or the headers
 
     def _usable(self) -> ClientSession:
         if self._closed:
@@ -129,6 +127,8 @@ class InjectedSession:
 
     async def lend(self, url: str, clock: AttemptClock, record: CallRecord, timeouts: Timeouts) -> Lease:
         """The way to a WebSocket."""
+        from .websocket import Lease
+
         session = self._usable()
         self._in_use += 1
         return Lease(session, self, foreign=True)
@@ -155,6 +155,24 @@ class InjectedSession:
             socket.fail(ClientClosedError("the client was closed"))
 
 
+def _failure(error: BaseException, request: HTTPRequest) -> ZhipuError | None:
+    """Our error for one of aiohttp's, without the parts of it that hold secrets."""
+    if isinstance(error, ConnectionTimeoutError) and request.timeouts.connect is not None:
+        return timed_out("connect", request.timeouts.connect)
+    if isinstance(error, ClientConnectorError):
+        return unreachable(URL(request.url).origin(), error)
+    if isinstance(error, ClientHttpProxyError):
+        return refused_by_proxy(error.status, error.message)
+    if isinstance(error, ClientResponseError):
+        cause = error.__cause__ or ClientError(error.message)
+        return lost(cause, reused=False, what="no answer came that could be read")
+    if isinstance(error, BROKEN):
+        return lost(error, reused=False, what="no answer came")
+    if isinstance(error, ValueError):
+        return ConfigError(f"the injected session refuses the request: {error}")
+    return None
+
+
 class InjectedExchange:
     """Implements :class:`~.base.Exchange` over aiohttp's own response."""
 
@@ -163,19 +181,21 @@ class InjectedExchange:
         self._session: InjectedSession | None = session
         self._loop = asyncio.get_running_loop()
         self.status = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        self._body = Body(response.content, self.headers.get("content-encoding", ""))
+        self.headers: Mapping[str, str] = AnswerHeaders(response.headers)
+        self._body = Body(response.content, content_encoding(response.status, response.headers))
         self._when_over: Callable[[], None] | None = None
 
     def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:
         """The clocks of the body."""
-        self._body.watch.limit(between, total, began)
+        self._body.limit(between, total, began)
 
     async def read(self) -> bytes:
         return await self._body.read()
 
     async def read_all(self, limit: int | None) -> bytes:
-        body = await self._body.read_all(limit)
+        body = self._body.take_all(limit)
+        if body is None:
+            body = await self._body.read_all(limit)
         self.finish()
         return body
 
@@ -198,7 +218,7 @@ class InjectedExchange:
     def _part(self) -> bool:
         session, self._session = self._session, None
         if session is not None:
-            self._body.watch.cancel()
+            self._body.end()
             session.left()
             if self._when_over is not None:
                 self._when_over()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl as tls
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -16,7 +17,6 @@ from aiohttp import (
     ClientError,
     ClientHttpProxyError,
     ClientRequest,
-    ClientSSLError,
     ClientTimeout,
     TCPConnector,
 )
@@ -25,11 +25,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..config import Limits, Timeouts
-from ..errors import ClientClosedError, ConnectError, PoolFull, ZhipuError
+from ..errors import ClientClosedError, PoolFull, ZhipuError
 from ..telemetry import CallRecord, logger
 from .clocks import AttemptClock
-from .connection import Wire
-from .target import Route, Target
+from .connection import Wire, cut
+from .reading import hold_few, read_less
+from .target import Route, Target, refused_by_proxy, unreachable
 
 if TYPE_CHECKING:
     from .websocket import WebSocket
@@ -57,13 +58,13 @@ class LoopPool:
         self._limits = limits
         self._ssl = ssl
         self._shared = connector is not None
-        self._connector = connector or TCPConnector(limit=0, force_close=False, keepalive_timeout=limits.keep_alive)
+        self._connector = connector or TCPConnector(limit=0, force_close=True)  # those that are kept are kept here
         self._idle: dict[Route, deque[tuple[Connection, float]]] = {}
         self._draining: set[asyncio.Task[None]] = set()
         self._guard: AsyncGenerator[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._seen: WeakSet[object] = WeakSet()
-        self._lent: WeakSet[Wire | WebSocket] = WeakSet()
+        self._lent: set[Wire | WebSocket] = set()
         self.closed = False
         self.connections: set[Connection] = set()
         self.inherited = False
@@ -75,6 +76,19 @@ class LoopPool:
         return sum(map(len, self._idle.values()))
 
     # ------------------------------------------------------------ lending
+
+    def lease_idle(self, target: Target) -> Wire | None:
+        """An idle connection to ``target``, if nobody waits for one and there is a slot."""
+        limit = self._limits.connections
+        if self.waiters or (limit is not None and self.in_use >= limit):
+            return None
+        connection = self._pop_idle(target.route)
+        if connection is None:
+            return None
+        self.in_use += 1
+        wire = Wire(connection, target.route, self, reused=True)
+        self._lent.add(wire)
+        return wire
 
     async def lease(
         self,
@@ -168,7 +182,10 @@ class LoopPool:
         while True:
             connection = await self._dial(target)
             if isinstance(connection, ZhipuError):
-                raise connection
+                try:
+                    raise connection
+                finally:
+                    del connection  # or this frame, which the error knows, knows the error
             seen = self._shared and connection.protocol in self._seen
             if not (seen and fresh):
                 break
@@ -176,6 +193,8 @@ class LoopPool:
         if self._shared:
             self._seen.add(connection.protocol)
         self.connections.add(connection)
+        read_less(connection.transport)
+        hold_few(connection.protocol, connection.transport)
         return connection, seen
 
     async def _dial(self, target: Target) -> Connection | ZhipuError:
@@ -188,13 +207,10 @@ class LoopPool:
             if not self._connector.closed or (task is not None and task.cancelling()):
                 raise  # otherwise the end of the connector cancelled the name look-up, and nobody this task
         except ClientHttpProxyError as error:
-            return ConnectError(f"the proxy {target.route.proxy} refused the tunnel: {error.status} {error.message}")
+            return refused_by_proxy(error.status, error.message, target.route.proxy)
         except (ClientError, OSError, ValueError) as error:
             if not self._connector.closed:
-                failure = ConnectError(f"no connection to {target.url.origin()}: {str(error) or type(error).__name__}")
-                failure.retryable = not isinstance(error, ClientSSLError)
-                failure.__cause__ = error
-                return failure
+                return unreachable(target.url.origin(), error)
         owner = "injected connector" if self._shared and not self.closed else "client"
         return ClientClosedError(f"the {owner} is closed")
 
@@ -208,6 +224,7 @@ class LoopPool:
 
     def give_back(self, wire: Wire, good: bool) -> None:
         """Keep the connection of a whole answer, after reading what is missing of its end in the background."""
+        self._lent.discard(wire)
         if good and not wire.at_end and not self._loop.is_closed() and wire.connection.protocol is not None:
             task = self._loop.create_task(self._drain(wire))
             self._draining.add(task)
@@ -241,6 +258,7 @@ class LoopPool:
                 self._plan_sweep()
         else:
             self._discard(connection)
+            wire.forget()
         self._free_slot()
 
     def _pop_idle(self, route: Route) -> Connection | None:
@@ -250,7 +268,8 @@ class LoopPool:
             connection, since = idle.pop()
             protocol = connection.protocol
             young = self._loop.time() - since < self._limits.keep_alive
-            if young and protocol is not None and protocol.is_connected() and not protocol.should_close:
+            open_ = protocol is not None and protocol.is_connected() and not protocol.should_close
+            if young and open_ and _silent(connection):
                 return connection
             self._discard(connection)
         return None
@@ -271,14 +290,15 @@ class LoopPool:
         for queue in self._idle.values():
             while queue and queue[0][1] <= oldest:
                 self._discard(queue.popleft()[0])
+        self._idle = {route: queue for route, queue in self._idle.items() if queue}
         if self.idle_count:
             self._plan_sweep()
 
     def _discard(self, connection: Connection) -> None:
         self.connections.discard(connection)
         transport = connection.transport
-        if transport is not None and transport.get_write_buffer_size():
-            transport.abort()  # closing would wait until the rest of the request is written
+        if transport is not None:
+            cut(transport)
         connection.close()
 
     # ------------------------------------------------------------ ending
@@ -295,10 +315,9 @@ class LoopPool:
             await self._close_all()
 
     async def close(self) -> None:
-        """Close everything."""
-        if self._guard is not None:
-            await self._guard.aclose()
-            self._guard = None
+        """Close everything. Two tasks may do so at the same time, and another where one was cancelled."""
+        guard, self._guard = self._guard, None
+        await (self._close_all() if guard is None else guard.aclose())
 
     async def _close_all(self) -> None:
         self.closed = True
@@ -322,3 +341,16 @@ class LoopPool:
         self._idle.clear()
         for connection in list(self.connections):
             self._discard(connection)
+
+
+def _silent(connection: Connection) -> bool:
+    """Whether nothing waits to be read: what came before a request is the answer to none, or the connection's end."""
+    transport = connection.transport
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if socket is None:
+        return True
+    if not hasattr(select, "poll"):  # Windows, where select() takes any socket
+        return not select.select([socket], [], [], 0)[0]
+    waiting = select.poll()
+    waiting.register(socket, select.POLLIN)
+    return not waiting.poll(0)

@@ -12,6 +12,7 @@ import ssl as tls
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
 from aiohttp import BaseConnector
@@ -23,11 +24,12 @@ from ..protocol.form import Form
 from ..telemetry import CallRecord
 from .clocks import AttemptClock
 from .connection import Wire
-from .handshake import own_way
 from .loop_pool import LoopPool
 from .target import Target, head, take_apart
 from .uploading import Upload
-from .websocket import Lease
+
+if TYPE_CHECKING:
+    from .websocket import Lease
 
 TARGETS_KEPT = 1024
 """URLs whose parts are kept; paths with ids in them are many."""
@@ -77,17 +79,26 @@ class SessionPool:
         fresh: bool,
     ) -> Wire:
         """Send ``request`` and wait for the head of its answer; ``fresh``: on a connection that carried nothing yet."""
-        pool = await self._here()
+        pool = self._loops.get(asyncio.get_running_loop())
+        if pool is None or pool.closed or self._closed:
+            pool = await self._here()
         target = self._target(request.url)
-        wire = await pool.lease(target, clock, record, request.timeouts, fresh=fresh)
+        timeouts, body = request.timeouts, request.body
+        wire = None if fresh else pool.lease_idle(target)
+        if wire is None:
+            wire = await pool.lease(target, clock, record, timeouts, fresh=fresh)
         wire.pool = self
         try:
-            if isinstance(request.body, Form):
+            if isinstance(body, Form):
                 clock.phase(None)
-                async with Upload(request.body, request, clock) as upload:  # now: each open file has its connection
-                    await self._exchange(wire, request, target, headers, clock, upload)
+                async with Upload(body, request, clock) as upload:  # now: each open file has its connection
+                    opening = head(request, target, headers, upload.length)
+                    clock.phase("first_byte", timeouts.first_byte, sent=True)
+                    await wire.request(opening, upload, method=request.method, limits=self._limits)
             else:
-                await self._exchange(wire, request, target, headers, clock, request.body)
+                opening = head(request, target, headers, len(body or b""))
+                clock.phase("first_byte", timeouts.first_byte, sent=True)
+                await wire.request(opening, body, method=request.method, limits=self._limits)
         except BaseException:
             wire.close()
             raise
@@ -95,21 +106,10 @@ class SessionPool:
         record.first_byte()
         return wire
 
-    async def _exchange(
-        self,
-        wire: Wire,
-        request: HTTPRequest,
-        target: Target,
-        headers: Mapping[str, str],
-        clock: AttemptClock,
-        body: bytes | Upload | None,
-    ) -> None:
-        clock.phase("first_byte", request.timeouts.first_byte, sent=True)
-        opening = head(request, target, headers, body.length if isinstance(body, Upload) else len(body or b""))
-        await wire.request(opening, body, method=request.method, limits=self._limits)
-
     async def lend(self, url: str, clock: AttemptClock, record: CallRecord, timeouts: Timeouts) -> Lease:
         """The way to a WebSocket at ``url``, which holds a connection like any call."""
+        from .handshake import own_way
+
         target = self._target(url)
         pool = await self._here()
         return own_way(await pool.admit(clock, record, timeouts), self._ssl, target, pool)

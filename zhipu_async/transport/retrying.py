@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from string import punctuation
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
+from msgspec.structs import replace
+
 from ..config import RetryPolicy
-from ..errors import APIError, AttemptRecord, ConnectionLost, RequestTimeout, TransportError, ZhipuError
+from ..errors import APIError, AttemptRecord, ConnectionLost, DecodeError, RequestTimeout, TransportError, ZhipuError
 from ..protocol import codec, faults
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.retry import Progress, at_once, refused, wait_before_retry
@@ -19,7 +20,8 @@ from ..telemetry import CallRecord, logger
 from .admission import Lane
 from .base import Exchange
 from .clocks import AttemptClock
-from .credentials import Credentials
+from .credentials import Credentials, censor
+from .target import PROXY_AUTHENTICATION, refused_by_proxy
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -28,6 +30,8 @@ T = TypeVar("T")
 
 REDIRECTS = 3
 """Redirects followed within one attempt, and only to where the request was going anyway (scheme, host, port)."""
+_FOR_ANY_HOST = ("user-agent", "accept", "accept-encoding", "accept-language", "range")
+"""Headers that a file's other host may see; those of the caller's own were meant for the first."""
 
 
 class Opener(Protocol):
@@ -77,9 +81,12 @@ class RetryingTransport:
             told = call.refusal if _unsent(failure) and call.refusal is not None else failure
             told.attempts = tuple(call.history)
             record.fail(told)
-            if told is failure:
-                raise
-            raise told from None
+            try:
+                if told is failure:
+                    raise
+                raise told from None
+            finally:
+                del told
         except Exception as error:  # of the user's key source or session
             record.fail(error)
             raise
@@ -92,19 +99,35 @@ class RetryingTransport:
     async def _again(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]], first: ZhipuError) -> T:
         from tenacity import AsyncRetrying
 
-        pending: list[ZhipuError] = [first]
-        # The traceback of an error keeps frames, tenacity's too: no stream may stand in them, nor the error itself.
+        failures: list[ZhipuError] = [first]
+        # The traceback of an error keeps frames: no stream may stand in them, nor the error itself. So tenacity, which
+        # keeps what it raises, is told of a failure by a result.
         answer: list[T] = []
+        begun = False
         del first
 
-        async def attempt() -> None:
-            if pending:
-                raise pending.pop()
-            answer.append(await self.attempt(call, receive))
+        async def attempt() -> bool:
+            nonlocal begun
+            if not begun:  # the first failure was decided on before
+                begun = True
+                return True
+            failures.clear()
+            try:
+                answer.append(await self.attempt(call, receive))
+            except ZhipuError as error:
+                failures.append(error)
+                return call.goes_on_after(error)
+            return False
 
-        retrying = AsyncRetrying(retry=call.retry, wait=call.wait, sleep=asyncio.sleep, reraise=True)
-        await retrying(attempt)
-        return answer.pop()
+        retrying = AsyncRetrying(retry=_goes_on, wait=call.wait, sleep=asyncio.sleep)
+        try:
+            await retrying(attempt)
+            if failures:
+                raise failures.pop()
+            return answer.pop()
+        finally:
+            failures.clear()
+            retrying.iter_state.reset()  # its list of its own methods: a cycle, with the request in it
 
     async def attempt(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]]) -> T:
         """One attempt; the idle race is repeated at once on a fresh connection and counts as the same attempt."""
@@ -126,15 +149,18 @@ class RetryingTransport:
             clock.cap("stream_total", timeouts.stream_total, call.began)
             clock.cap("first_token", timeouts.first_token)
         try:
-            async with clock:
+            with clock:
                 name = (request.model or request.endpoint).lower()
-                slot = await self._lane.enter(name, record, repeat=record.attempts > 1)
+                slot = self._lane.enter_now(name) or await self._lane.enter(name, record, repeat=record.attempts > 1)
                 call.waits = False
+                headers = request.headers
                 try:
-                    headers = request.headers
                     if request.authorized:
-                        headers = {**headers, "Authorization": await self._credentials.authorization()}
-                    exchange = await self._follow(request, headers, clock, record, fresh=fresh)
+                        known = self._credentials.known()
+                        headers = {**headers, "Authorization": known or await self._credentials.authorization()}
+                    exchange = await self._opener.open(request, headers, clock, record, fresh=fresh)
+                    if 300 <= exchange.status < 400:
+                        exchange = await self._follow(exchange, request, headers, clock, record, fresh=fresh)
                     try:
                         exchange.limit(timeouts.between, timeouts.stream_total if request.stream else None, call.began)
                         if exchange.status >= 300:
@@ -144,6 +170,8 @@ class RetryingTransport:
                         exchange.close()
                         raise
                 except BaseException as error:
+                    if isinstance(error, (APIError, DecodeError)):
+                        censor(error, headers.get("Authorization", ""))
                     slot.leave(error)
                     raise
                 exchange.when_over(slot.leave)
@@ -153,17 +181,26 @@ class RetryingTransport:
             raise
 
     async def _follow(
-        self, request: HTTPRequest, headers: Mapping[str, str], clock: AttemptClock, record: CallRecord, *, fresh: bool
+        self,
+        exchange: OpenExchange,
+        request: HTTPRequest,
+        headers: Mapping[str, str],
+        clock: AttemptClock,
+        record: CallRecord,
+        *,
+        fresh: bool,
     ) -> OpenExchange:
-        """The answer, after redirects to the same origin. Others are left as they are: the key goes nowhere else."""
+        """The answer after redirects to the same origin. Others are left as they are: the key goes nowhere else."""
         for _ in range(REDIRECTS):
-            exchange = await self._opener.open(request, headers, clock, record, fresh=fresh)
             url = _redirection(request, exchange)
             if url is None:
-                return exchange
+                break
             exchange.close()
+            if urlsplit(url)[:2] != urlsplit(request.url)[:2]:
+                headers = {name: value for name, value in headers.items() if name.lower() in _FOR_ANY_HOST}
             request = replace(request, url=url)
-        return await self._opener.open(request, headers, clock, record, fresh=fresh)
+            exchange = await self._opener.open(request, headers, clock, record, fresh=fresh)
+        return exchange
 
 
 class _CallUnderWay:
@@ -242,16 +279,15 @@ class _CallUnderWay:
         """Whether the body can be sent again: it can be read anew, or nothing of it was read."""
         return self.request.repeatable or (isinstance(error, TransportError) and not error.arrived)
 
-    def retry(self, state: RetryCallState) -> bool:
-        """tenacity asks whether to go on; the failure of its first attempt was decided on before it was made."""
-        error = state.outcome.exception() if state.outcome else None
-        if not isinstance(error, ZhipuError):
-            return False
-        return state.attempt_number == 1 or self.goes_on_after(error)
-
     def wait(self, state: RetryCallState) -> float:
         """tenacity asks how long to sleep."""
         return self._delay or 0.0
+
+
+def _goes_on(state: RetryCallState) -> bool:
+    """tenacity asks whether to go on: what the attempt gave, which raises nothing that may be repeated."""
+    outcome = state.outcome
+    return outcome is not None and not outcome.failed and bool(outcome.result())
 
 
 def _redirection(request: HTTPRequest, exchange: Exchange) -> str | None:
@@ -275,6 +311,8 @@ def _redirection(request: HTTPRequest, exchange: Exchange) -> str | None:
 
 async def _refusal(exchange: Exchange) -> ZhipuError:
     """The error that an answer of 300 and above is."""
+    if exchange.status == PROXY_AUTHENTICATION:
+        return refused_by_proxy(exchange.status, "Proxy Authentication Required")
     try:
         body = await exchange.read_all(1024 * 1024)
     except TransportError as error:

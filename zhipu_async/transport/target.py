@@ -6,9 +6,12 @@ import base64
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from aiohttp import ClientError, ClientSSLError
 from yarl import URL
 
-from ..errors import ConfigError
+from ..config import Secret
+from ..errors import ConfigError, ConnectError
+from ..protocol.codec import shown
 from ..protocol.endpoint import HTTPRequest
 from . import encoding
 
@@ -34,6 +37,18 @@ class Target(NamedTuple):
     """The Host header, and the authorization for such a proxy."""
     proxy_headers: Mapping[str, str]
     """The authorization for a proxy that makes a tunnel."""
+
+    def __repr__(self) -> str:
+        return f"<Target {self.url.origin()}>"
+
+
+class Head(bytes):
+    """The head of a request, which holds the key: no traceback shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<head of {len(self)} bytes>"
 
 
 def take_apart(text: str, proxy: str | None) -> Target:
@@ -63,7 +78,31 @@ def head(request: HTTPRequest, target: Target, headers: Mapping[str, str], lengt
     elif request.method in ("POST", "PUT", "PATCH"):
         lines.append("Content-Length: 0\r\n")
     lines.append("\r\n")
-    return "".join(lines).encode("latin-1")
+    return Head("".join(lines).encode("latin-1"))
+
+
+PROXY_AUTHENTICATION = 407
+"""What only a proxy answers: it wants a user name and a password, or others."""
+
+_CREDENTIALS = "give its user name and password in its URL: http://user:password@host:port"
+_PROXY_HINTS: Mapping[int, str] = {
+    401: _CREDENTIALS,
+    403: "it must be told to allow CONNECT to this host and port",
+    PROXY_AUTHENTICATION: _CREDENTIALS,
+}
+
+
+def refused_by_proxy(status: int, reason: str, proxy: str | None = None) -> ConnectError:
+    """The error for a proxy's own refusal, of a tunnel or of a request: nothing of the call has reached the service.
+
+    ``proxy`` is its address without credentials. Only what may pass (408, 429, 5xx) is repeated.
+    """
+    hint = f"; {_PROXY_HINTS[status]}" if status in _PROXY_HINTS else ""
+    error = ConnectError(
+        f"the proxy{f' {proxy}' if proxy else ''} refused: {status} {shown(reason.strip(), 500)}{hint}"
+    )
+    error.retryable = status in (408, 429) or status >= 500
+    return error
 
 
 def take_proxy_apart(text: str) -> tuple[str, dict[str, str]]:
@@ -71,13 +110,29 @@ def take_proxy_apart(text: str) -> tuple[str, dict[str, str]]:
 
     ConfigError, without the text, for what is no proxy that aiohttp can speak to.
     """
-    try:
-        url = URL(text)
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
+    url = _proxy_url(text)
+    if url is None:
         raise ConfigError("a proxy must be a URL like http://host:port")
     if url.user is None and url.password is None:
         return str(url), {}
     credentials = base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode("ascii")
-    return str(url.with_user(None)), {"Proxy-Authorization": f"Basic {credentials}"}
+    return str(url.with_user(None)), {"Proxy-Authorization": Secret(f"Basic {credentials}")}
+
+
+def _proxy_url(text: str) -> URL | None:
+    """None for what is no proxy."""
+    try:
+        url = URL(text)
+    except ValueError:
+        return None
+    return url if url.scheme in ("http", "https") and url.host and text.isprintable() else None
+
+
+def unreachable(address: object, error: Exception) -> ConnectError:
+    """The error of a connection that could not be made, chained to what the system or TLS said. aiohttp's own errors,
+    which are around that, know the proxy with its password and the headers."""
+    failure = ConnectError(f"no connection to {address}: {str(error) or type(error).__name__}")
+    failure.retryable = not isinstance(error, ClientSSLError)
+    own = None if isinstance(error, ClientError) else error
+    failure.__cause__ = getattr(error, "certificate_error", None) or getattr(error, "os_error", own)
+    return failure

@@ -11,9 +11,10 @@ from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, WSMs
 
 from ..config import Limits, Timeouts
 from ..errors import ClientClosedError, ConnectionLost, ResponseTooLarge
+from ..protocol.codec import shown
 from ..telemetry import CallRecord
 from .clocks import timed_out
-from .connection import BROKEN
+from .connection import BROKEN, cut
 
 CLOSE_SECONDS = 2.0
 """How long the service's answer to a close is waited for."""
@@ -43,10 +44,10 @@ class Lease:
 
     session: ClientSession
     owner: Owner
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What the handshake needs beside its headers: TLS and proxy."""
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    refusal: list[bytes] = field(default_factory=list[bytes])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    refusal: list[bytes] = field(default_factory=list[bytes], repr=False)
     """The body of a refused handshake. That of a foreign session stays unknown: aiohttp's error does not hold it."""
     foreign: bool = False
 
@@ -120,13 +121,14 @@ class WebSocket:
                 self._record.succeed()
                 self._release()
                 return None
-            reason = f": {self.close_reason}" if self.close_reason else ""
+            reason = f": {shown(self.close_reason)}" if self.close_reason else ""
             raise self._fail(ConnectionLost(f"the service closed the session with code {self.close_code}{reason}"))
         if kind is WSMsgType.ERROR:
             if getattr(data, "code", None) == _TOO_BIG:
                 text = f"an event is larger than {self._limits.event} bytes (Limits.event)"
                 raise self._fail(ResponseTooLarge(text)) from data
-            raise self._fail(ConnectionLost(f"the service broke the WebSocket protocol: {data}")) from data
+            text = f"the service broke the WebSocket protocol: {shown(str(data), 500)}"
+            raise self._fail(ConnectionLost(text)) from data
         if self._failure is not None:  # the client was closed while this waited
             raise self._failure
         if self._closing:
@@ -197,7 +199,7 @@ class WebSocket:
         self._released = True
         connection = self._handshake.connection  # None when the goodbyes were said
         transport = connection.transport if connection is not None else None
-        if transport is not None and not transport.is_closing() and transport.get_write_buffer_size():
-            transport.abort()  # closing would wait until the rest is written
+        if transport is not None and not transport.is_closing():
+            cut(transport)
         self._handshake.close()
         self._lease.end(self)

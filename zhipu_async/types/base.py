@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import msgspec
 
-from ..config import Timeouts
+from ..config import Timeouts, hidden
 from ..telemetry import Timing
 
 OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body", "progress")
@@ -55,6 +55,21 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     header_fields: ClassVar[Mapping[str, str]] = {}
     """Fields that travel as a header, and its name."""
+
+    def __repr__(self) -> str:
+        return super(Request, self._without_secrets()).__repr__()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        shown = self._without_secrets()
+        return [(name, getattr(shown, name)) for name in self.__struct_fields__]
+
+    def _without_secrets(self) -> Self:
+        """A copy for the eye: values of headers and of the query may be keys."""
+        if self.extra_headers is None and self.extra_query is None:
+            return self
+        return msgspec.structs.replace(
+            self, extra_headers=hidden(self.extra_headers), extra_query=hidden(self.extra_query)
+        )
 
 
 class Transfer(Request, kw_only=True, frozen=True, omit_defaults=True):

@@ -1,0 +1,1 @@
+"""What must not leak, be smuggled in, or be written elsewhere."""

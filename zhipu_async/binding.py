@@ -81,15 +81,10 @@ Child = TypeVar("Child", bound=Resource)
 
 
 class Group(Generic[Child]):
-    """A resource inside another, as an attribute; ``find`` gives its class, at the first use."""
+    """A resource inside another, as an attribute."""
 
-    def __init__(self, find: Callable[[], type[Child]]) -> None:
-        self._find = find
-
-    @functools.cached_property
-    def kind(self) -> type[Child]:
-        """The class."""
-        return self._find()
+    def __init__(self, kind: type[Child]) -> None:
+        self.kind = kind
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self._name = getattr(self, "_name", name)  # a second name is an alias

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from . import config
+from . import config, resources
 from .binding import Downloading, Group
 from .config import Auth, KeySource, Limits, RetryPolicy, Timeouts, hidden
 from .dispatch import Dispatcher, RawResponse, Settings
 from .errors import ConfigError
-from .later import LaterModule
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
 from .runs import Runs
@@ -30,15 +29,12 @@ from .version import VERSION
 if TYPE_CHECKING:
     from aiohttp import BaseConnector, ClientSession
 
-    from . import resources
     from .realtime import Realtime
     from .types.agents import AgentResponse
     from .types.base import Standing
     from .types.batches import Batch
     from .types.documents import ParserResult, ParserTask
     from .types.tasks import AsyncResult, AsyncTask
-else:
-    resources = LaterModule(".resources")  # with it the types of all endpoints
 
 T = TypeVar("T")
 
@@ -81,30 +77,30 @@ class AsyncZhipuAI(Runs):
     nor do the locals of this library's frames in a traceback.
     """
 
-    account = Group(lambda: resources.Account)
-    agents = Group(lambda: resources.Agents)
-    applications = Group(lambda: resources.Applications)
-    assistant = Group(lambda: resources.Assistant)
-    audio = Group(lambda: resources.Audio)
-    batches = Group(lambda: resources.Batches)
-    chat = Group(lambda: resources.Chat)
-    embeddings = Group(lambda: resources.Embeddings)
-    file_parser = Group(lambda: resources.FileParser)
-    files = Group(lambda: resources.Files)
-    fine_tuning = Group(lambda: resources.FineTuning)
-    images = Group(lambda: resources.Images)
-    knowledge = Group(lambda: resources.Knowledge)
-    layout_parsing = Group(lambda: resources.LayoutParsing)
-    models = Group(lambda: resources.Models)
-    moderations = Group(lambda: resources.Moderations)
-    ocr = Group(lambda: resources.OCR)
-    rerank = Group(lambda: resources.Rerank)
-    tokenizer = Group(lambda: resources.Tokenizer)
-    tools = Group(lambda: resources.Tools)
-    videos = Group(lambda: resources.Videos)
-    voice = Group(lambda: resources.Voices)
-    web_reader = Group(lambda: resources.WebReader)
-    web_search = Group(lambda: resources.WebSearch)
+    account = Group(resources.Account)
+    agents = Group(resources.Agents)
+    applications = Group(resources.Applications)
+    assistant = Group(resources.Assistant)
+    audio = Group(resources.Audio)
+    batches = Group(resources.Batches)
+    chat = Group(resources.Chat)
+    embeddings = Group(resources.Embeddings)
+    file_parser = Group(resources.FileParser)
+    files = Group(resources.Files)
+    fine_tuning = Group(resources.FineTuning)
+    images = Group(resources.Images)
+    knowledge = Group(resources.Knowledge)
+    layout_parsing = Group(resources.LayoutParsing)
+    models = Group(resources.Models)
+    moderations = Group(resources.Moderations)
+    ocr = Group(resources.OCR)
+    rerank = Group(resources.Rerank)
+    tokenizer = Group(resources.Tokenizer)
+    tools = Group(resources.Tools)
+    videos = Group(resources.Videos)
+    voice = Group(resources.Voices)
+    web_reader = Group(resources.WebReader)
+    web_search = Group(resources.WebSearch)
 
     download = Downloading("GET", "{url}", FetchRequest, "file")
 

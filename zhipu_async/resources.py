@@ -63,8 +63,8 @@ class AsyncCompletions(Resource):
 class Chat(Resource):
     """Conversations."""
 
-    completions = Group(lambda: Completions)
-    async_completions = asyncCompletions = Group(lambda: AsyncCompletions)
+    completions = Group(Completions)
+    async_completions = asyncCompletions = Group(AsyncCompletions)
 
 
 class Images(Resource):
@@ -91,7 +91,7 @@ class Transcriptions(Resource):
 class Audio(Resource):
     """Speech (media.md sections 3 and 4)."""
 
-    transcriptions = Group(lambda: Transcriptions)
+    transcriptions = Group(Transcriptions)
     speech = Speaking("POST", "/audio/speech", au.SpeechRequest, au.SpeechStreamRequest, au.SpeechEitherRequest, "audio", speech)
     customization = Downloading("POST", "/audio/customization", au.SpeechCustomizationRequest, "audio", form=True)
 
@@ -221,7 +221,7 @@ class KnowledgeDocuments(Resource):
 class Knowledge(Resource):
     """Knowledge bases and what is found in them (data.md section 10)."""
 
-    documents = document = Group(lambda: KnowledgeDocuments)
+    documents = document = Group(KnowledgeDocuments)
     create = Unary("POST", _KNOWLEDGE, kn.KnowledgeCreateRequest, kn.KnowledgeCreateResponse, creates=True)
     list = query = Paged("GET", _KNOWLEDGE, kn.KnowledgeListRequest, kn.KnowledgeListResponse, kn.KnowledgeBase)
     get = Unary("GET", f"{_KNOWLEDGE}/{{knowledge_id}}", kn.KnowledgeDetailRequest, kn.KnowledgeDetailResponse)
@@ -264,4 +264,4 @@ class FineTuningJobs(Resource):
 class FineTuning(Resource):
     """Models trained further."""
 
-    jobs = Group(lambda: FineTuningJobs)
+    jobs = Group(FineTuningJobs)

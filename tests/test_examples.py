@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.errors_said import said
 from zhipu_async.config import KEY_VARIABLES, URL_VARIABLES
 from zhipu_async.simulator import Simulator
 
@@ -22,8 +23,6 @@ SHARED = {"book.py", "service.py"}
 
 NEEDS = {"ray_cluster.py": "ray"}
 """What an example needs beside the development tools; with ``REQUIRE_RAY=1`` its absence is a failure."""
-OF_RAY = re.compile(r"^\[.* logging\.cc:\d+: Set ray log level from environment variable .*\n", re.MULTILINE)
-"""What Ray says on standard error, whatever it is told."""
 
 SHOWN = {
     "quickstart.py": [r"Why is the sky blue\?", r"finish reason: stop", r"tokens: [1-9]\d* seconds: 0\.\d+"],
@@ -186,7 +185,7 @@ async def run(name: str, **environment: str) -> str:
     )
     async with asyncio.timeout(120 if name in NEEDS else 30):
         output, errors = await process.communicate()
-    assert (process.returncode, OF_RAY.sub("", errors.decode())) == (0, "")
+    assert (process.returncode, said(errors)) == (0, "")
     return output.decode()
 
 

@@ -396,7 +396,7 @@ def test_a_journal_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, lines:
 
 
 @heavy
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(lines=LINES)
 def test_many_journals_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, lines: list[Any]) -> None:
     """The same for many more of them."""

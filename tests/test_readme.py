@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import zhipu_async
+from tests.errors_said import said
 from zhipu_async.catalogue import rows
 from zhipu_async.config import KEY_VARIABLES, PLATFORMS, URL_VARIABLES
 from zhipu_async.simulator import Simulator
@@ -61,7 +62,7 @@ async def test_every_program_runs(text: str, tmp_path: Path) -> None:
         )
         async with asyncio.timeout(30):
             output, errors = await process.communicate()
-    assert (process.returncode, errors.decode()) == (0, "")
+    assert (process.returncode, said(errors)) == (0, "")
     assert output or "assert" in text or "timeout" in text
 
 

@@ -108,7 +108,7 @@ def test_a_schema_accepts_what_its_decoder_accepts(signature: inspect.Signature,
 
 
 @pytest.mark.heavy
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(signatures(), st.data())
 def test_a_schema_accepts_what_its_decoder_accepts_at_length(signature: inspect.Signature, data: st.DataObject) -> None:
     """The same, of many more."""

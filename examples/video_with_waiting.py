@@ -44,7 +44,7 @@ async def film(client: AsyncZhipuAI, prompt: str, folder: Path) -> None:
 
 
 async def main(folder: Path) -> None:
-    scenario = Scenario(pace=USUAL.pace, task_seconds=4, task_failure=fault)
+    scenario = Scenario(pace=USUAL.pace, task_seconds=8, task_failure=fault)
     async with connect(scenario) as client, asyncio.TaskGroup() as group:
         for prompt in PROMPTS:
             group.create_task(film(client, prompt, folder))

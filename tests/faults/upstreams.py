@@ -44,6 +44,23 @@ ENDINGS: Mapping[str, tuple[bytes, bool]] = {
 }
 """What is sent of an answer before the end, and whether silence follows in the place of a closed connection."""
 
+PASSED_ON = [
+    ("dies in a body", "plain", "ConnectionLost, 3 attempts", 3),
+    ("dies in a body", "task", "ConnectionLost, 1 attempts", 1),
+    ("dies in a chunked body", "plain", "ConnectionLost, 3 attempts", 3),
+    ("dies in a chunked body", "task", "ConnectionLost, 1 attempts", 1),
+    ("is silent in a body", "plain", "ConnectionLost, 3 attempts", 3),
+    ("is silent in a body", "task", "ConnectionLost, 1 attempts", 1),
+    ("dies before the first event", "stream", "ConnectionLost, 3 attempts", 3),
+    ("dies in a stream", "stream", "StreamTruncated after 'He', 0 attempts", 1),
+    ("dies in an event", "stream", "StreamTruncated after 'He', 0 attempts", 1),
+    ("is silent in a stream", "stream", "StreamTruncated after 'He', 0 attempts", 1),
+    ("ends HTTP/1.0 in a body", "plain", "DecodeError, 1 attempts", 1),
+    ("ends HTTP/1.0 in a body", "task", "DecodeError, 1 attempts", 1),
+    ("ends HTTP/1.0 in a stream", "stream", "StreamTruncated after 'He', 0 attempts", 1),
+]
+"""Endings after the head, which a front can but pass on: the call, what the user gets, and the requests seen."""
+
 WAYS: Mapping[str, tuple[str, bytes, str]] = {
     "an answer with a length": ("plain", SIZED + COMPLETION, "Hi"),
     "an answer in chunks": ("plain", CHUNKED + block(HALF) + block(COMPLETION[len(HALF) :]) + LAST, "Hi"),

@@ -54,9 +54,10 @@ class _Service:
         return Counts(self.admitted, self.refused, self.most, cpu())
 
 
-class _Requests(asyncio.Protocol):
-    def __init__(self, service: _Service) -> None:
-        self._service = service
+class Requests(asyncio.Protocol):
+    """The requests of one connection; of each only its end is looked for."""
+
+    def __init__(self) -> None:
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,15 +70,30 @@ class _Requests(asyncio.Protocol):
             end = head + 4 + (int(found[1]) if found else 0)
             if len(self._received) < end:
                 return
-            body, self._received = self._received[head + 4 : end], self._received[end:]
-            self._arrived(body)
+            request, self._received = self._received[:end], self._received[end:]
+            self.arrived(request, request[head + 4 :])
 
-    def _arrived(self, body: bytes) -> None:
+    def arrived(self, request: bytes, body: bytes) -> None:
+        """A whole request is here."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, unless the client has gone."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+
+class _Limited(Requests):
+    def __init__(self, service: _Service) -> None:
+        super().__init__()
+        self._service = service
+
+    def arrived(self, request: bytes, body: bytes) -> None:
         service = self._service
         service.bodies[body] += 1
         if service.held >= service.limit:
             service.refused += 1
-            self._transport.write(REFUSAL)
+            self.write(REFUSAL)
             return
         service.admitted += 1
         service.held += 1
@@ -86,8 +102,7 @@ class _Requests(asyncio.Protocol):
 
     def _answer(self) -> None:
         self._service.held -= 1
-        if not self._transport.is_closing():
-            self._transport.write(ANSWER)
+        self.write(ANSWER)
 
 
 def _serve(limit: int, delay: float, pipe: Connection) -> None:
@@ -101,9 +116,7 @@ def _serve(limit: int, delay: float, pipe: Connection) -> None:
                 pipe.send(service.counts() if command == "counts" else dict(service.bodies))
 
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: _Requests(service), "127.0.0.1", 0, backlog=4096
-        )
+        server = await asyncio.get_running_loop().create_server(lambda: _Limited(service), "127.0.0.1", 0, backlog=4096)
         pipe.send(server.sockets[0].getsockname()[1])
         thread = threading.Thread(target=obey)
         thread.start()

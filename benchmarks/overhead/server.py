@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+
+from ..canned import Requests
 
 CHUNKS = 1000
 """Of a stream in bulk."""
@@ -22,7 +22,6 @@ SINGLE, INTERVAL = 100, 0.02
 """Chunks that come alone, and the seconds between them."""
 DELAY = 0.2
 """Seconds before a slow answer."""
-LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 WHOLE = (
     b'{"id":"20261121100000a1b2c3d4e5f60718","created":1763712000,"model":"glm-4.6","object":"chat.completion",'
@@ -68,55 +67,33 @@ SHORT = STREAM + b"".join(map(_framed, _events(FEW))) + END
 SINGLES = [*map(_framed, _events(SINGLE)), END]
 
 
-class Requests(asyncio.Protocol):
-    """One connection."""
-
-    def __init__(self) -> None:
-        self._received = b""
-        self._loop = asyncio.get_running_loop()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (head := self._received.find(b"\r\n\r\n")) >= 0:
-            found = LENGTH.search(self._received, 0, head)
-            end = head + 4 + (int(found[1]) if found else 0)
-            if len(self._received) < end:
-                return
-            path, self._received = self._received.split(b" ", 2)[1], self._received[end:]
-            self._answer(path.split(b"/", 2)[1])
-
-    def _answer(self, how: bytes) -> None:
-        write, later = self._write, self._loop.call_later
+class _Constants(Requests):
+    def arrived(self, request: bytes, body: bytes) -> None:
+        how = request.split(b"/", 2)[1]
+        loop = asyncio.get_running_loop()
         if how == b"bulk":
-            write(BULK)
+            self.write(BULK)
         elif how == b"few":
-            write(SHORT)
+            self.write(SHORT)
         elif how == b"single":
-            write(STREAM)
-            self._next(iter(SINGLES), self._loop.time())
+            self.write(STREAM)
+            self._next(loop, iter(SINGLES), loop.time())
         elif how == b"held":
-            write(STREAM + SINGLES[0])
+            self.write(STREAM + SINGLES[0])
         elif how == b"slow":
-            later(DELAY, write, ANSWER)
+            loop.call_later(DELAY, self.write, ANSWER)
         else:
-            write(ANSWER)
+            self.write(ANSWER)
 
-    def _next(self, pieces: Iterator[bytes], due: float) -> None:
+    def _next(self, loop: asyncio.AbstractEventLoop, pieces: Iterator[bytes], due: float) -> None:
         if (piece := next(pieces, None)) is not None:
-            self._write(piece)
-            self._loop.call_at(due + INTERVAL, self._next, pieces, due + INTERVAL)
-
-    def _write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
+            self.write(piece)
+            loop.call_at(due + INTERVAL, self._next, loop, pieces, due + INTERVAL)
 
 
 def _serve(pipe: Connection, core: int | None) -> None:
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(Requests, "127.0.0.1", 0, backlog=4096)
+        server = await asyncio.get_running_loop().create_server(_Constants, "127.0.0.1", 0, backlog=4096)
         pipe.send(server.sockets[0].getsockname()[1])
         await asyncio.to_thread(pipe.recv)
 

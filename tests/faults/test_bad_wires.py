@@ -22,6 +22,8 @@ from zhipu_async.polling import KINDS
 from zhipu_async.simulator import Delivery, Reply, Scenario, SeenRequest, Simulator
 from zhipu_async.types.tasks import ChatTask
 
+pytestmark = pytest.mark.heavy
+
 TEXT = "word " * 30
 FILE = b'{"a":1}\n' * 100
 SILENCE = 1.0

@@ -31,6 +31,8 @@ from zhipu_async.simulator import (
     page,
 )
 
+pytestmark = pytest.mark.heavy
+
 HELLO = Reply("Hello you")
 TASK = Json({"id": "123", "model": "cogvideox-3", "request_id": "1", "task_status": "PROCESSING"})
 RIGHT: dict[str, tuple[Answer, str]] = {

@@ -30,6 +30,8 @@ from zhipu_async.types.chat import ChatCompletion
 
 from .targets import TARGETS
 
+pytestmark = pytest.mark.heavy
+
 
 def chunk(delta: bytes) -> bytes:
     """A chunk of a stream of chat."""

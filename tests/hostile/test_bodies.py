@@ -15,6 +15,8 @@ from tests.hostile.test_heads import answer
 from tests.servers import COMPLETION, LAST, block
 from zhipu_async import ConnectionLost, DecodeError, RequestTimeout, ResponseTooLarge, ServerError
 
+pytestmark = pytest.mark.heavy
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP = HEAD + b"Content-Encoding: gzip\r\n\r\n"

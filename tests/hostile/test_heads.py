@@ -11,6 +11,8 @@ from tests.hostile.peer import SHORT, WAYS, Attack, files_in, outcomes
 from tests.servers import COMPLETION
 from zhipu_async import ConnectionLost, RequestTimeout, ResponseTooLarge, ServerError, TransportError
 
+pytestmark = pytest.mark.heavy
+
 LINE = b"HTTP/1.1 200 OK\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(COMPLETION)
 

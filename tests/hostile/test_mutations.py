@@ -19,6 +19,8 @@ from tests.hostile.test_heads import answer
 from tests.servers import COMPLETION, DONE, LAST, STREAM_HEAD, block, chunk
 from zhipu_async import ChatCompletion, Timeouts, ZhipuError
 
+pytestmark = pytest.mark.heavy
+
 MUTATIONS = int(os.environ.get("HOSTILE_MUTATIONS", "500"))
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))
 AT_ONCE = 25

@@ -11,6 +11,8 @@ from tests.hostile.peer import MESSAGES
 from tests.servers import COMPLETION, LAST, Conversation, block, byte_server
 from zhipu_async import APIError, AsyncZhipuAI, TransportError
 
+pytestmark = pytest.mark.heavy
+
 EVIL = COMPLETION.replace(b'"Hi"', b'"Evil"')
 
 

@@ -16,6 +16,8 @@ from tests.servers import COMPLETION, Conversation, byte_server
 from zhipu_async import AsyncZhipuAI, ConnectionLost, Limits, RequestTimeout, ResponseTooLarge, Timeouts, ZhipuError
 from zhipu_async.types.realtime_events import UnknownEvent
 
+pytestmark = pytest.mark.heavy
+
 KEY_END = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CLOCKS = Timeouts(connect=5, between=0.5, stream_total=None)
 

@@ -13,6 +13,8 @@ from tests.servers import DONE, LAST, STREAM_HEAD, block, chunk
 from zhipu_async import ChatCompletion, Limits, RequestTimeout, ResponseTooLarge, StreamCorrupted, StreamTruncated
 from zhipu_async.protocol.chunks import CHAT, ChunkReader
 
+pytestmark = pytest.mark.heavy
+
 CALLS = b"".join(
     b'data: {"choices":[{"index":%d,"delta":{"tool_calls":[{"index":%d,"function":{"name":"x"}}]}}]}\n\n' % (n, n)
     for n in range(100)

@@ -29,6 +29,8 @@ from zhipu_async.batching.service import PAGES, BatchService
 from zhipu_async.protocol.retry import Progress, wait_before_retry
 from zhipu_async.types.batches import Batch, BatchList
 
+pytestmark = pytest.mark.heavy
+
 EVIL = "\\u001b[2J\\u001b]0;evil\\u0007\\r\\u202e\\ud800\\u0000"
 REFUSAL = answer(
     b"X-Log-Id: \xff\x1b[2J",

@@ -36,7 +36,21 @@ from zhipu_async import AsyncZhipuAI
 from zhipu_async.transport.admission import QUEUES_KEPT
 from zhipu_async.transport.pool import TARGETS_KEPT
 
-from .traffic import APART, KEEP_ALIVE, KINDS, SERVICE, WIRES, Errand, Lost, Service, doubled, promised, run, service
+from .traffic import (
+    APART,
+    KEEP_ALIVE,
+    KINDS,
+    SERVICE,
+    WIRES,
+    Errand,
+    Lost,
+    Service,
+    at_rest,
+    doubled,
+    promised,
+    run,
+    service,
+)
 
 SPELL, AT_ONCE = 450, 48
 """Errands between two rests, on the lasting loop; those under way there at the same time."""
@@ -157,7 +171,8 @@ async def spell(
         if lot > 0.95:
             async with service.client() as own:
                 how = await run(service, own, errand)
-                promised(own.pool.statistics().in_use <= (errand.kind == "dropped"), f"{errand} holds a connection")
+                held = await at_rest(lambda: own.pool.statistics().in_use > (errand.kind == "dropped"))
+                promised(not held, f"{errand} holds a connection")
         else:
             how = await run(service, client, errand, cancel=cancel)
         report.ended["cancelled" if cancel is not None else how] += 1

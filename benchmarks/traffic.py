@@ -12,13 +12,14 @@ import random
 import re
 import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,6 +29,8 @@ from zhipu_async.simulator import page as gateway_page
 from zhipu_async.simulator.seen import SeenRequest
 
 from .bad_wire import FAULTS, BadWire
+
+T = TypeVar("T")
 
 KEY = "3f786850e387550fdab836ed7e6dc881.Planted5ecretKey"
 TAG = re.compile(rb"\[(\d+) ([a-z ]+)\]")
@@ -172,6 +175,14 @@ def service() -> Generator[Service]:
 
 class Lost(Exception):
     """A promise is broken."""
+
+
+async def at_rest(busy: Callable[[], T]) -> T:
+    """What ``busy`` says in the end, after three seconds at most: a stream may end some time after its [DONE]."""
+    until = time.monotonic() + 3.0
+    while (found := busy()) and time.monotonic() < until:  # noqa: ASYNC110 -- nobody tells
+        await asyncio.sleep(0.01)
+    return found
 
 
 def promised(kept: bool, what: str) -> None:

@@ -23,7 +23,7 @@ from tests.fuzz.targets import TARGETS
 from zhipu_async import AsyncZhipuAI
 
 from . import greedy, killed_runs, planted
-from .traffic import APART, KINDS, SERVICE, WIRES, Errand, Lost, Service, doubled, promised, run, service
+from .traffic import APART, KINDS, SERVICE, WIRES, Errand, Lost, Service, at_rest, doubled, promised, run, service
 
 PATIENCE = 30.0
 """Seconds after which an errand hangs."""
@@ -66,9 +66,8 @@ async def endured(service: Service, errand: Errand, cancel: float | None) -> str
     try:
         async with service.client() as client, asyncio.timeout(PATIENCE):
             await run(service, client, errand, cancel=cancel)
-            lane, until = errand.client(service, client), time.monotonic() + 3.0
-            while (busy := _busy(client, lane)) and time.monotonic() < until:  # noqa: ASYNC110 -- nobody tells
-                await asyncio.sleep(0.01)
+            lane = errand.client(service, client)
+            busy = await at_rest(lambda: _busy(client, lane))
             promised(not busy, f"{errand}: in use is still {busy}")
             after = Errand("whole", errand.number + APART - 1, errand.dice)
             promised(await run(service, client, after) == "value", f"{errand}: the client is of no use afterwards")

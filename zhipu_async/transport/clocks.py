@@ -33,8 +33,8 @@ def timed_out(clock: str, seconds: float) -> RequestTimeout:
 class AttemptClock:
     """``with`` around one attempt, which is cancelled when a limit is reached: RequestTimeout then leaves the scope.
 
-    The current phase has its own limit, others hold for the whole. Its timer is only ever moved forward in time when it
-    goes off too early, so that a phase that begins costs an assignment (asyncio's own scope makes a timer each time).
+    The current phase has its own limit, others hold for the whole. A timer that is set too early for the next phase is
+    left alone and set anew when it goes off (asyncio's own scope makes a timer for each phase).
     """
 
     __slots__ = ("_cancelling", "_caps", "_caps_when_sent", "_due", "_expired", "_loop", "_sent", "_task", "_timer")

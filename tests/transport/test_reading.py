@@ -14,48 +14,47 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from tests.conftest import Serve
+from zhipu_async.transport import reading
 from zhipu_async.transport.answer_headers import AnswerHeaders
-from zhipu_async.transport.reading import AT_ONCE, read_less, readany
+from zhipu_async.transport.reading import AT_ONCE, _LeanReader, lean, read_less
 
 
-class PublicReader:
-    """A reader whose insides are others."""
-
-    def __init__(self, reader: StreamReader) -> None:
-        self._reader = reader
-        self.asked = 0
-
-    async def readany(self) -> bytes:
-        self.asked += 1
-        return await self._reader.readany()
-
-
-def reader_of(pieces: list[bytes], *, ended: bool = True) -> StreamReader:
-    """A reader to which these pieces have come, each as a chunk of HTTP."""
+def reader_of(pieces: list[bytes], *, lean_from: int | None = 0, ended: bool = True) -> StreamReader:
+    """A reader to which these pieces have come, each as a chunk of HTTP; lean before the piece of this number."""
     loop = asyncio.get_running_loop()
     protocol = BaseProtocol(loop)
     protocol.transport = asyncio.Transport()
     reader = StreamReader(protocol, 2**16, loop=loop)
-    for piece in pieces:
-        reader.begin_http_chunk_receiving()
-        reader.feed_data(piece)
-        reader.end_http_chunk_receiving()
+    for number, piece in enumerate([*pieces, b""]):
+        if number == lean_from:
+            lean(reader)
+        if piece:
+            feed(reader, piece)
     if ended:
         reader.feed_eof()
     return reader
 
 
-@given(st.lists(st.binary(min_size=1, max_size=50), max_size=30))
+def feed(reader: StreamReader, piece: bytes) -> None:
+    """What aiohttp's parser does with one chunk of HTTP."""
+    reader.begin_http_chunk_receiving()
+    reader.feed_data(piece)
+    reader.end_http_chunk_receiving()
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=30), st.data())
 @settings(deadline=None, max_examples=50)
-def test_pieces_are_joined_as_the_public_way_does(pieces: list[bytes]) -> None:
-    """All that has come is given at once, in order, then b"" for ever; so it is where the insides are not known."""
+def test_pieces_are_joined_as_the_public_way_does(pieces: list[bytes], data: st.DataObject) -> None:
+    """All that has come is given at once, in order, then b"" for ever; so it is by a reader that was left alone."""
+    lean_from = data.draw(st.integers(0, len(pieces)))
 
     async def main() -> None:
-        reader, other = reader_of(pieces), PublicReader(reader_of(pieces))
-        assert await readany(reader) == await readany(other) == b"".join(pieces)  # type: ignore[arg-type]
-        assert await readany(reader) == await readany(other) == b""  # type: ignore[arg-type]
-        assert other.asked == 2
+        reader, other = reader_of(pieces, lean_from=lean_from), reader_of(pieces, lean_from=None)
+        assert (type(reader), type(other)) == (_LeanReader, StreamReader)
+        assert await reader.readany() == await other.readany() == b"".join(pieces)
+        assert await reader.readany() == await other.readany() == b""
         assert reader.at_eof()
+        assert other.at_eof()
 
     asyncio.run(main())
 
@@ -63,17 +62,72 @@ def test_pieces_are_joined_as_the_public_way_does(pieces: list[bytes]) -> None:
 async def test_a_wait_ends_with_the_first_bytes_or_the_error() -> None:
     """Nothing has come: the wait ends with what comes next, be it bytes, the end, or an error, also one set before."""
     reader = reader_of([], ended=False)
-    waiting = asyncio.create_task(readany(reader))
+    waiting = asyncio.create_task(reader.readany())
     await asyncio.sleep(0)
     assert not waiting.done()
-    reader.feed_data(b"late")
+    feed(reader, b"late")
     assert await waiting == b"late"
-    waiting = asyncio.create_task(readany(reader))
+    waiting = asyncio.create_task(reader.readany())
     await asyncio.sleep(0)
     reader.set_exception(OSError("broken"))
-    for attempt in (waiting, readany(reader)):
+    for attempt in (waiting, reader.readany()):
         with pytest.raises(OSError, match="broken"):
             await attempt
+
+
+class Pausing(BaseProtocol):
+    """Notes whether it was told to read no more."""
+
+    def pause_reading(self, *_: Any) -> None:
+        self._reading_paused = True
+
+    def resume_reading(self, *_: Any) -> None:
+        self._reading_paused = False
+
+
+async def test_what_nobody_reads_stops_the_connection() -> None:
+    """A lean reader takes as many bytes as aiohttp's own before the connection is paused, and reading resumes it."""
+    protocol = Pausing(asyncio.get_running_loop())
+    paused_after: list[int] = []
+    for is_lean in (True, False):
+        reader = StreamReader(protocol, 1000, loop=asyncio.get_running_loop())
+        if is_lean:
+            lean(reader)
+        pieces = 0
+        while not protocol._reading_paused:
+            feed(reader, bytes(100))
+            pieces += 1
+        paused_after.append(pieces)
+        assert await reader.readany() == bytes(100 * pieces)
+        assert not protocol._reading_paused
+    assert paused_after == [21, 21]
+
+
+async def test_other_readers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of another class is left as it is, and so is aiohttp's where its insides are not known."""
+
+    class Other(StreamReader):
+        """Of someone else's making."""
+
+    other = Other(BaseProtocol(asyncio.get_running_loop()), 2**16, loop=asyncio.get_running_loop())
+    lean(other)
+    assert type(other) is Other
+    monkeypatch.setattr(reading, "_IS_KNOWN", False)
+    assert type(reader_of([])) is StreamReader
+
+
+async def test_a_stream_is_the_same_with_the_public_reader(
+    serve: Serve, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream's chunks do not depend on whether aiohttp's insides are known."""
+    texts: list[str] = []
+    for known in (True, False):
+        monkeypatch.setattr(reading, "_IS_KNOWN", known)
+        client, _ = await serve()
+        stream = await client.chat.completions.create(**ask(stream=True))
+        texts.append("".join([text async for text in stream.text_deltas()]))
+    assert texts[0]
+    assert texts[0] == texts[1]
 
 
 async def test_connections_read_less_at_a_time(serve: Serve, ask: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
@@ -20,8 +19,7 @@ from .sse import EVENT_LIMIT, PayloadReader
 
 _DONE = b"\n\ndata: [DONE]\n\n"
 """The end of whole events, with the blank line before it: without that it is a line of another event."""
-_JOINT = b"}\n\ndata: {"
-_ID, _CHOICES = attrgetter("id"), attrgetter("choices")
+_JOINT = b"\n\ndata: "
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -92,9 +90,7 @@ class ChunkReader(Generic[C, R]):
         self._limit = limit
         self._room: float = math.inf if whole is None else whole
         """Bytes that may still come."""
-        strict = decoder(cast(Any, kind.chunk))
-        self._decode: Callable[[bytes], C] = strict.decode
-        self._decode_lines: Callable[[bytes], list[C]] = strict.decode_lines
+        self._decode: Callable[[bytes], C] = decoder(cast(Any, kind.chunk)).decode
         self._fault = kind.fault
         fields = getattr(kind.chunk, "__struct_fields__", ())
         self._quick = kind.fault is None and "id" in fields and "choices" in fields
@@ -151,37 +147,34 @@ class ChunkReader(Generic[C, R]):
         return chunks
 
     def _take_all(self, events: bytes, chunks: list[C]) -> bool:
-        """Take whole events at C speed. False, and nothing is changed, where one is not a lone object on a line."""
+        """Take whole events at C speed. False, and nothing is changed, where one is not a lone object on one line."""
         ends = events.endswith(_DONE)
         if ends:
             events = events[: 2 - len(_DONE)]
         if events[:6] != b"data: " or len(events) > self._limit:
             return False
-        lines = events[6:-2].replace(_JOINT, b"}\n{")
-        joints = (len(events) - 8 - len(lines)) // (len(_JOINT) - 3)  # a second look at the bytes would cost more
-        if lines.count(b"\n") != joints:
-            return False  # a line that is no data, or no object: the decoder would take its end for a blank
+        payloads = events[6:-2].split(_JOINT)
+        if b"\n" in b"".join(payloads):
+            return False  # a line that is no data: the decoder would take its end for a blank
         try:
-            found = self._decode_lines(lines)
+            found = list(map(self._decode, payloads))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
-        if len(found) != joints + 1:
-            return False  # several on a line
         try:
-            self._check_all(found, lines)
+            self._check_all(found, payloads)
         finally:
             self._fold(found, chunks)
         if ends:
             self._end_at_done()
         return True
 
-    def _check_all(self, found: list[C], lines: bytes) -> None:
+    def _check_all(self, found: list[C], payloads: list[bytes]) -> None:
         """Look at each chunk that may be more than the next piece of the answer; drop those after a failure."""
         known, quick = self._id_of_content, self._quick and self.started
-        if quick and all(map(_CHOICES, found)) and set(map(_ID, found)) == {known}:
+        untyped = cast("list[Any]", found)
+        if quick and [chunk.id for chunk in untyped if chunk.choices].count(known) == len(found):
             return
-        payloads = lines.split(b"\n")
-        for place, chunk in enumerate(cast("list[Any]", found)):
+        for place, chunk in enumerate(untyped):
             if quick and chunk.id == known and chunk.choices:
                 continue
             try:

@@ -17,7 +17,7 @@ from ..protocol.codec import shown
 from . import encoding
 from .answer_headers import AnswerHeaders
 from .clocks import SilenceWatch
-from .reading import readany
+from .reading import lean
 from .uploading import Upload
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Body:
             watch.limit(*self._limits)
         watch.wait()
         try:
-            return await readany(self._payload)
+            return await self._payload.readany()
         except (*BROKEN, RuntimeError) as error:  # RuntimeError: the connection was closed on this side
             raise lost(error, reused=False, what="the answer broke off") from error.with_traceback(None)
         except ZhipuError as error:  # of a clock, or the client was closed
@@ -214,6 +214,8 @@ class Wire:
             raise ConnectionLost("the server had closed the idle connection (408)", reused=True)
         self.status = message.code
         self.headers = AnswerHeaders(message.headers)
+        if not payload.is_eof():
+            lean(payload)
         self._body = Body(payload, content_encoding(message.code, message.headers))
 
     async def _send(self, body: Upload, protocol: Any) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from aiohttp.streams import StreamReader
+from aiohttp.streams import StreamReader
 
 AT_ONCE = 64 * 1024
 """Bytes."""
@@ -52,21 +51,52 @@ def hold_few(protocol: object, transport: asyncio.WriteTransport | None) -> None
         queue._buffer = _Unread(answers, transport)
 
 
-async def readany(payload: StreamReader) -> bytes:
-    """``payload.readany()``, where the pieces that have come are joined in one step.
+class _LeanReader(StreamReader):
+    """aiohttp's reader without the bounds of the chunks of HTTP, which it keeps for a method that is not used here.
 
-    Each event of a stream is a chunk of HTTP, and each such chunk a piece. aiohttp takes them one by one and asks each
-    time whether the connection shall read on, which costs as much as decoding the event. A reader whose buffer is not
-    as it is known here is asked in its own way.
+    Each event of a stream is such a chunk. What aiohttp does for one costs as much as decoding the event.
     """
-    reader: Any = payload
-    pieces: deque[bytes] | None = getattr(reader, "_buffer", None)
-    if type(pieces) is not deque or not hasattr(reader, "_wait"):
-        return await payload.readany()
-    while not pieces and not payload.is_eof() and payload.exception() is None:
-        await reader._wait("readany")
-    if len(pieces) > 1 and not getattr(reader, "_buffer_offset", 1):
-        whole = b"".join(pieces)
-        pieces.clear()
-        pieces.append(whole)
-    return payload.read_nowait(-1)
+
+    __slots__ = ()
+
+    def begin_http_chunk_receiving(self) -> None:
+        """Nothing to note."""
+
+    def end_http_chunk_receiving(self) -> None:
+        """Nothing to note."""
+
+    def feed_data(self, data: bytes, size: int = 0) -> Any:
+        """Keep bytes for which nobody waits yet, while there is room; the rest is aiohttp's."""
+        size = self._size + len(data)
+        if self._waiter is not None or size > self._high_water or not data:
+            return super().feed_data(data)
+        self._size = size
+        self.total_bytes += len(data)
+        self._buffer.append(data)
+        return False
+
+    async def readany(self) -> bytes:
+        """All that has come, joined in one step; aiohttp takes each piece by itself."""
+        pieces = self._buffer
+        while not pieces and not self._eof and self._exception is None:
+            await self._wait("readany")
+        if len(pieces) > 1 and not self._buffer_offset:
+            whole = b"".join(pieces)
+            pieces.clear()
+            pieces.append(whole)
+        return self.read_nowait(-1)
+
+
+_KNOWN = {
+    "_buffer", "_buffer_offset", "_eof", "_exception", "_high_water", "_http_chunk_splits", "_size", "_waiter",
+}  # fmt: skip
+"""What :class:`_LeanReader` reads of its base."""
+_IS_KNOWN = _KNOWN.issubset(getattr(StreamReader, "__slots__", ())) and hasattr(StreamReader, "_wait")
+
+
+def lean(payload: StreamReader) -> None:
+    """Make ``payload``, the reader of an answer under way, a lean one, if it is as it is known here."""
+    if type(payload) is StreamReader and _IS_KNOWN:
+        reader: Any = payload
+        reader.__class__ = _LeanReader
+        reader._http_chunk_splits = None

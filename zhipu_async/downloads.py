@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import stat
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ class Source(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]: ...
-    async def read(self) -> bytes: ...
+    def read(self) -> Coroutine[Any, Any, bytes]: ...
     def finish(self) -> None: ...
     def close(self) -> None: ...
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from .errors import (
     ClientClosedError,
@@ -33,7 +33,7 @@ class Source(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]: ...
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
         """Some bytes as soon as there are any; b"" at a clean end."""
         ...
 

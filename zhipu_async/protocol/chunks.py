@@ -15,7 +15,7 @@ from ..types.chat import ChatCompletion, ChatCompletionChunk
 from . import faults, tolerant
 from .accumulate import ChatAccumulator
 from .codec import decoder, excerpt, shown
-from .sse import EVENT_LIMIT, PayloadReader
+from .sse import EVENT_LIMIT, LF, PayloadReader
 
 _DONE = b"\n\ndata: [DONE]\n\n"
 """The end of whole events, with the blank line before it: without that it is a line of another event."""
@@ -96,6 +96,7 @@ class ChunkReader(Generic[C, R]):
         self._quick = kind.fault is None and "id" in fields and "choices" in fields
         """Whether a chunk with the answer's id and choices can be nothing else than its next piece."""
         self._accumulator = kind.accumulator()
+        self._add_all: Callable[[list[C]], None] | None = getattr(self._accumulator, "add_all", None)
         self._id: str | None = None
         self._id_of_content: str | None = None
         self.done = False
@@ -134,10 +135,13 @@ class ChunkReader(Generic[C, R]):
             return chunks
         payloads = self._payloads
         try:
+            if payloads.are_whole(data):
+                self._take_events(data, chunks)
+                return chunks
             if not payloads.unsplit:
                 events, data = payloads.take(data), b""
-                if events and not self._take_all(events, chunks):
-                    self._take_each(payloads.split(events), chunks)
+                if events:
+                    self._take_events(events, chunks)
             if payloads.unsplit and not self.done:
                 self._take_each(payloads.feed(data), chunks)
         except ZhipuError as error:
@@ -145,6 +149,10 @@ class ChunkReader(Generic[C, R]):
         except RecursionError:
             self.fail(StreamCorrupted("a frame of the stream is nested too deeply"))
         return chunks
+
+    def _take_events(self, events: bytes, chunks: list[C]) -> None:
+        if not self._take_all(events, chunks):
+            self._take_each(self._payloads.split(events), chunks)
 
     def _take_all(self, events: bytes, chunks: list[C]) -> bool:
         """Take whole events at C speed. False, and nothing is changed, where one is not a lone object on one line."""
@@ -154,7 +162,7 @@ class ChunkReader(Generic[C, R]):
         if events[:6] != b"data: " or len(events) > self._limit:
             return False
         payloads = events[6:-2].split(_JOINT)
-        if b"\n" in b"".join(payloads):
+        if LF in b"".join(payloads):
             return False  # a line that is no data: the decoder would take its end for a blank
         try:
             found = list(map(self._decode, payloads))
@@ -168,13 +176,12 @@ class ChunkReader(Generic[C, R]):
             self._end_at_done()
         return True
 
-    def _check_all(self, found: list[C], payloads: list[bytes]) -> None:
+    def _check_all(self, found: list[Any], payloads: list[bytes]) -> None:
         """Look at each chunk that may be more than the next piece of the answer; drop those after a failure."""
         known, quick = self._id_of_content, self._quick and self.started
-        untyped = cast("list[Any]", found)
-        if quick and [chunk.id for chunk in untyped if chunk.choices].count(known) == len(found):
+        if quick and [chunk.id for chunk in found if chunk.choices].count(known) == len(found):
             return
-        for place, chunk in enumerate(untyped):
+        for place, chunk in enumerate(found):
             if quick and chunk.id == known and chunk.choices:
                 continue
             try:
@@ -185,8 +192,8 @@ class ChunkReader(Generic[C, R]):
             known, quick = self._id_of_content, self._quick and self.started
 
     def _fold(self, found: list[C], chunks: list[C]) -> None:
-        if isinstance(self._accumulator, ChatAccumulator):
-            self._accumulator.add_all(cast("list[ChatCompletionChunk]", found))
+        if self._add_all is not None:
+            self._add_all(found)
             chunks += found
         else:
             for chunk in found:

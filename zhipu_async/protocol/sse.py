@@ -17,6 +17,9 @@ from ..errors import BODY_KEPT, StreamCorrupted
 EVENT_LIMIT = 16 * 1024 * 1024
 """Bytes that the ``data`` lines of one event, and any one line, may have, unless told otherwise."""
 
+LF, CR = 0x0A, 0x0D
+"""As numbers: where one is searched for as bytes, ``in`` first takes them for a number, and the exception is dearer."""
+
 _BOM = b"\xef\xbb\xbf"
 _DIGITS = 640  # what int() takes whatever the interpreter's limit
 
@@ -70,7 +73,7 @@ class _Lines:
         if not data:
             return []
         self._pieces.append(data)
-        if b"\n" not in data and b"\r" not in data:
+        if LF not in data and CR not in data:
             self.unfinished += len(data)
             _join_if_tiny(self._pieces, self.unfinished)
             return []
@@ -216,13 +219,17 @@ class PayloadReader:
     def unsplit(self) -> bool:
         """Whether something waits to be looked at line by line: :meth:`feed` it b""."""
         pieces = self._pieces
-        return not self._whole_blocks or self._size > self._splitter.limit or bool(pieces and b"\r" in pieces[-1])
+        return not self._whole_blocks or self._size > self._splitter.limit or bool(pieces and CR in pieces[-1])
+
+    def are_whole(self, data: bytes) -> bool:
+        """Whether ``data`` is whole events, with nothing kept before them, as it mostly is: :meth:`split` takes it."""
+        return data[-2:] == b"\n\n" and not self._pieces and not self._at_start and CR not in data
 
     def take(self, data: bytes) -> bytes:
         """The whole events that ``data`` completes, as they came, for :meth:`split`; b"" for none. Only as long as
         nothing is :attr:`unsplit`."""
         pieces = self._pieces
-        whole = b"\r" not in data and (b"\n\n" in data or (data[:1] == b"\n" and pieces and pieces[-1][-1:] == b"\n"))
+        whole = CR not in data and (b"\n\n" in data or (data[:1] == b"\n" and pieces and pieces[-1][-1:] == b"\n"))
         if not whole:
             if data:
                 pieces.append(data)
@@ -248,7 +255,7 @@ class PayloadReader:
             return
         splitter = self._splitter
         for block in events[:-2].split(b"\n\n"):
-            if block[:6] == b"data: " and b"\n" not in block and 6 < len(block) <= splitter.limit:
+            if block[:6] == b"data: " and LF not in block and 6 < len(block) <= splitter.limit:
                 yield block[6:]
             else:
                 yield from self._wanted(splitter.take((*block.split(b"\n"), b"")))

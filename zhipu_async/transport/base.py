@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 from ..protocol.endpoint import HTTPRequest
 from ..telemetry import CallRecord
@@ -22,7 +22,7 @@ class Exchange(Protocol):
         """Names in lower case; of a repeated header the last."""
         ...
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
         """Some bytes of the body, decompressed, as soon as there are any; b"" at its clean end."""
         ...
 

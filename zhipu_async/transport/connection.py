@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,11 +70,11 @@ class Body:
             raise _too_large(limit)
         return data
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
         """Some bytes; b"" at the clean end."""
-        decoder = self._decoder
-        if decoder is None:
-            return await self._receive()
+        return self._receive() if self._decoder is None else self._decoded(self._decoder)
+
+    async def _decoded(self, decoder: encoding.Decoder) -> bytes:
         while True:
             for block in self._blocks:
                 self._silent = 0
@@ -241,9 +241,9 @@ class Wire:
         if self._body is not None:
             self._body.limit(between, total, began)
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
         assert self._body is not None
-        return await self._body.read()
+        return self._body.read()
 
     async def read_all(self, limit: int | None) -> bytes:
         assert self._body is not None

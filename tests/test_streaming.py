@@ -6,10 +6,11 @@ import asyncio
 import gc
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.conftest import Serve
 from tests.servers import DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
@@ -146,6 +147,28 @@ async def test_a_closed_stream_cannot_be_read(serve: Serve, ask: Ask) -> None:
         await stream.until_done()
     assert stream.result.text == "a"
     assert not stream.result.complete
+
+
+@pytest.mark.parametrize("injected", [False, True])
+async def test_closing_a_stream_wakes_the_task_that_reads_it(serve: Serve, ask: Ask, injected: bool) -> None:
+    """A task that waits for the next chunk of a silent service is told that another one closed the stream."""
+    silent = Scenario(replies=[Reply("ab", pieces=["a", "b"])], pace=Pace(per_chunk=60.0))
+    _, service = await serve(silent)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(ClientSession()) if injected else None
+        client = AsyncZhipuAI(service.api_key, base_url=service.base_url, session=session)
+        await stack.enter_async_context(client)
+        stream = await client.chat.completions.create(**ask(stream=True))
+        await anext(stream)
+        reading = asyncio.create_task(stream.until_done())
+        await asyncio.sleep(0.01)
+        assert not reading.done()
+        await stream.close()
+        with pytest.raises(StreamConsumed, match="another task closed") as caught:
+            async with asyncio.timeout(5):
+                await reading
+        assert caught.value.partial.text == "a"
+        assert client.statistics()[ask()["model"]].cancelled == 1
 
 
 async def test_two_tasks_cannot_read_one_stream(serve: Serve, ask: Ask) -> None:

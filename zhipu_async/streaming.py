@@ -99,6 +99,8 @@ class Stream(Generic[C, R]):
         try:
             data = await source.read()
         except (ConnectionLost, RequestTimeout) as error:
+            if self._source is None:
+                raise StreamConsumed("another task closed this stream while it was read", partial=self.result) from None
             self._fail(error)
             return
         except ZhipuError as error:

@@ -146,6 +146,11 @@ class SilenceWatch:
         if self._timer is None and (due := self._due()) is not None:
             self._timer = self._loop.call_at(due[0], self._look)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a wait is under way."""
+        return self._since is not None
+
     def stop(self) -> None:
         """A wait ended."""
         self._since = None

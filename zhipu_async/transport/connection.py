@@ -123,6 +123,7 @@ class Body:
         if watch is None:
             watch = self._watch = SilenceWatch(asyncio.get_running_loop(), self._payload.set_exception)
             watch.limit(*self._limits)
+            lean(self._payload)  # of the few that are waited for: most whole answers come with their head
         watch.wait()
         try:
             return await self._payload.readany()
@@ -134,8 +135,10 @@ class Body:
             watch.stop()
 
     def end(self) -> None:
-        """No more is read."""
+        """No more is read; a task that waits for bytes gets ConnectionLost."""
         if self._watch is not None:
+            if self._watch.waiting:
+                self.fail(ConnectionLost("the answer was closed while it was read"))
             self._watch.cancel()
 
     def forget(self) -> None:
@@ -214,8 +217,6 @@ class Wire:
             raise ConnectionLost("the server had closed the idle connection (408)", reused=True)
         self.status = message.code
         self.headers = AnswerHeaders(message.headers)
-        if not payload.is_eof():
-            lean(payload)
         self._body = Body(payload, content_encoding(message.code, message.headers))
 
     async def _send(self, body: Upload, protocol: Any) -> None:

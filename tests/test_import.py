@@ -38,8 +38,8 @@ print(json.dumps({"modules": sorted(modules), "dataclasses": sorted(made)}))
 """
 
 ROOMS = (
-    "answer_types attachments batching catalogue cli conversation fanout finish integrations items journal ledger "
-    "models outcomes polling realtime simulator structured tool_calls tool_runs tools"
+    "alerts answer_types attachments batching catalogue cli conversation fanout finish integrations items journal "
+    "ledger models outcomes polling realtime simulator structured testing tool_calls tool_runs tools"
 )
 """Rooms that a client is made without."""
 PROTOCOL = "candidates docstrings events extract json_schema jsonl mending partial places realtime schema"
@@ -49,7 +49,7 @@ LATER = {
     *(f"zhipu_async.protocol.{file}" for file in PROTOCOL.split()),
     "zhipu_async.transport.handshake",
     "zhipu_async.transport.websocket",
-    *("typer", "rich", "tenacity", "jwt", "pydantic", "pyarrow", "ray", "multiprocessing"),
+    *("typer", "rich", "tenacity", "jwt", "pydantic", "pyarrow", "ray", "opentelemetry", "multiprocessing"),
 }
 
 CLIENT = "from zhipu_async import AsyncZhipuAI; client = AsyncZhipuAI('k.s')"

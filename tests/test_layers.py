@@ -13,7 +13,9 @@ ROOMS = {
     "errors": set(),
     "version": set(),
     "config": {"errors"},
-    "telemetry": set(),
+    "statistics": set(),
+    "telemetry": {"errors", "statistics"},
+    "alerts": {"errors", "config", "statistics", "telemetry"},
     "types": {"errors", "config", "telemetry"},
     "attachments": {"errors", "types"},
     "protocol": {"errors", "config", "telemetry", "types"},
@@ -53,11 +55,13 @@ ROOMS = {
         "transport",
     },
     "client": {
-        "errors", "version", "config", "telemetry", "types", "protocol", "later", "streaming", "binding", "resources",
-        "transport", "dispatch", "polling", "realtime", "runs",
+        "errors", "version", "config", "statistics", "telemetry", "types", "protocol", "later", "streaming", "binding",
+        "resources", "transport", "dispatch", "polling", "realtime", "runs",
     },
     "catalogue": {"binding", "client"},
+    "benchmarking": {"errors", "version", "config", "telemetry", "types", "protocol", "client"},
     "simulator": set(),
+    "testing": {"errors", "config", "simulator"},
 }  # fmt: skip
 """Each room and the rooms it may import, besides itself. What is not here (OPEN) may import all."""
 
@@ -69,15 +73,21 @@ PURE = ("errors", "types", "protocol")
 IMPURE_MODULES = {"asyncio", "time", "random", "socket", "threading", "os", "pathlib"}
 
 ONLY_IN = {
-    "aiohttp": {"transport", "simulator"},
-    "yarl": {"transport", "simulator"},
+    "aiohttp": {"transport", "simulator", "testing", "integrations/aiohttp_web.py"},
+    "starlette": {"integrations/starlette.py"},
+    "yarl": {"transport", "simulator", "testing"},
     "multidict": {"transport", "simulator"},
     "tenacity": {"transport/retrying.py"},
     "jwt": {"protocol/token.py", "simulator"},
+    "pytest": {"integrations/pytest_plugin.py"},
     "typer": {"cli"},
+    "matplotlib": {"benchmarking/plot.py"},
     "rich": {"cli"},
     "ray": {"integrations"},
     "pyarrow": {"integrations"},
+    "opentelemetry": {"integrations"},
+    "pydantic_ai": {"integrations"},
+    "any_llm": {"integrations"},
 }
 """Packages and the only rooms or files that import them (aside from names for type checking)."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import pickle
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,17 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import Serve
 from zhipu_async import errors
+from zhipu_async.protocol.chunks import ChunkReader
+from zhipu_async.simulator import Frames, Pace, Raw, Refusal, Reply, Scenario, Simulator
+from zhipu_async.statistics import SAMPLES_KEPT, ModelStatistics, Percentiles
 from zhipu_async.telemetry import (
-    SAMPLES_KEPT,
     AttemptFailed,
+    CallBegan,
     CallFailed,
     CallRecord,
     CallSucceeded,
     Event,
     Hook,
-    ModelStatistics,
-    Percentiles,
     Telemetry,
     Timing,
     is_refusal,
@@ -67,7 +72,7 @@ def statistics(*events: Event) -> ModelStatistics:
 
 
 NOTHING = ModelStatistics(
-    calls=0, successes=0, failures=0, cancelled=0, attempts=0, refused=0, errors={}, prompt_tokens=0,
+    calls=0, successes=0, failures=0, cancelled=0, streams=0, attempts=0, refused=0, errors={}, prompt_tokens=0,
     completion_tokens=0, total_tokens=0, cached_tokens=0, reasoning_tokens=0, latency=Percentiles(),
     first_token=Percentiles(),
 )  # fmt: skip
@@ -87,7 +92,8 @@ STATISTICS: dict[str, tuple[list[Event], dict[str, Any]]] = {
         "reasoning_tokens": 164,
     }),
     "a stream": ([succeeded(first_token=1.0)], {
-        "calls": 1, "successes": 1, "attempts": 1, "latency": TWO, "first_token": Percentiles(1.0, 1.0, 1.0),
+        "calls": 1, "successes": 1, "streams": 1, "attempts": 1, "latency": TWO,
+        "first_token": Percentiles(1.0, 1.0, 1.0),
     }),
     "a success after two 429s": (
         [attempt_failed(SLOW), attempt_failed(SLOW, 2), succeeded(attempts=3)],
@@ -173,6 +179,40 @@ def test_the_newest_samples_count() -> None:
     events = [succeeded(total=1.0)] * 500 + [succeeded(total=5.0)] * SAMPLES_KEPT
     assert statistics(*events).latency == Percentiles(5.0, 5.0, 5.0)
     assert statistics(*events).calls == 500 + SAMPLES_KEPT
+
+
+def test_statistics_since_a_snapshot() -> None:
+    """What came after a snapshot is counted by itself: numbers, errors, and the samples of the percentiles."""
+    telemetry = Telemetry()
+    for event in (succeeded(total=9.0, first_token=8.0, usage=USAGE), failed(SLOW), attempt_failed(SLOW)):
+        telemetry.emit(event)
+    before = telemetry.statistics()
+    assert telemetry.statistics(before)[GLM] == NOTHING
+    for event in (succeeded(first_token=1.0, usage=USAGE), succeeded(), failed(errors.ConnectError("x"), 2)):
+        telemetry.emit(event)
+    telemetry.emit(succeeded(model="glm-5"))
+    since = telemetry.statistics(before)
+    assert since[GLM] == msgspec.structs.replace(
+        NOTHING, calls=3, successes=2, failures=1, streams=1, attempts=4, errors={"ConnectError": 1},
+        prompt_tokens=20, completion_tokens=91, total_tokens=111, cached_tokens=5, reasoning_tokens=82,
+        latency=TWO, first_token=Percentiles(1.0, 1.0, 1.0),
+    )  # fmt: skip
+    assert since["glm-5"].calls == 1
+    assert telemetry.statistics()[GLM].calls == 5
+
+
+@given(st.lists(st.floats(0.0, 100.0), max_size=30), st.lists(st.floats(0.0, 100.0), max_size=30))
+def test_percentiles_since_a_snapshot_are_those_of_the_later_samples(first: list[float], later: list[float]) -> None:
+    """The samples before a snapshot have no part in what came since."""
+    telemetry = Telemetry()
+    telemetry.emit(failed(None))
+    for total in first:
+        telemetry.emit(succeeded(total=total))
+    before = telemetry.statistics()
+    for total in later:
+        telemetry.emit(succeeded(total=total))
+    found = telemetry.statistics(before)[GLM]
+    assert (found.calls, found.latency) == (len(later), Percentiles.of(later))
 
 
 # ---------------------------------------------------------------- hooks and log
@@ -276,3 +316,203 @@ def test_a_call_ends_once(first: str, second: str) -> None:
     found = telemetry.statistics()[GLM]
     assert found.calls == 1
     assert {"succeed": found.successes, "fail": found.failures, "cancel": found.cancelled}[first] == 1
+
+
+# ---------------------------------------------------------------- observers
+
+
+class Following:
+    """An observer of all calls, and what it saw; ``trouble`` names the method that raises."""
+
+    def __init__(self, trouble: str = "", headers: dict[str, str] | None = None) -> None:
+        self.trouble = trouble
+        self.asked = headers or {}
+        self.seen: list[Any] = []
+
+    def _notes(self, method: str, *what: Any) -> None:
+        self.seen.append((method, *what))
+        if method == self.trouble:
+            raise RuntimeError("observer trouble")
+
+    def begin(self, call: CallBegan) -> Following:
+        """Follow every call."""
+        self._notes("begin", call.endpoint, call.model)
+        return self
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As they were given."""
+        self._notes("headers")
+        return self.asked
+
+    def arrived(self, chunks: int) -> None:
+        """Chunks came."""
+        self._notes("arrived", chunks)
+
+    def happened(self, event: Event, answer: Any) -> None:
+        """Something happened."""
+        self._notes("happened", type(event), answer)
+
+
+BEGAN = CallBegan(CHAT, GLM, "http://127.0.0.1/chat/completions")
+
+
+@pytest.mark.parametrize("ending", ["succeed", "fail", "cancel"])
+def test_an_observer_follows_a_call_to_its_end(ending: str) -> None:
+    """It is told of the beginning, chunks, failed attempts and the end with what came, and of nothing after it."""
+    observer = Following(headers={"traceparent": "00-1-2-03"})
+    record = CallRecord(Telemetry([observer]), CHAT, GLM)
+    assert record.observe(BEGAN) == {"traceparent": "00-1-2-03"}
+    record.partial = lambda: "what came"
+    record.arrived(2)
+    record.attempt_failed(SLOW, 0.1, None)
+    for _ in range(2):
+        if ending == "succeed":
+            record.succeed()
+        else:
+            record.fail(SLOW if ending == "fail" else None)
+    record.arrived(1)
+    assert observer.seen == [
+        ("begin", CHAT, GLM),
+        ("headers",),
+        ("arrived", 2),
+        ("happened", AttemptFailed, None),
+        ("happened", CallSucceeded if ending == "succeed" else CallFailed, "what came"),
+    ]
+    assert record.partial is None
+
+
+@pytest.mark.parametrize("trouble", ["begin", "headers", "arrived", "happened"])
+def test_an_observer_that_raises(trouble: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with its traceback, and neither the call nor the next observer notices."""
+    broken, sound = Following(trouble), Following()
+    record = CallRecord(Telemetry([broken, sound]), CHAT, GLM)
+    with caplog.at_level(logging.ERROR, "zhipu_async"):
+        record.observe(BEGAN)
+        record.arrived(1)
+        record.succeed(answer="all")
+    assert [method for method, *_ in sound.seen] == ["begin", "headers", "arrived", "happened"]
+    assert sound.seen[-1] == ("happened", CallSucceeded, "all")
+    assert [line.levelname for line in caplog.records] == ["ERROR"]
+    assert "observer trouble" in caplog.text
+
+
+def test_an_observer_may_decline() -> None:
+    """A call that an observer gives None for is not followed, and events still reach an observer that is callable."""
+
+    class Both:
+        def __init__(self) -> None:
+            self.events: list[Event] = []
+
+        def __call__(self, event: Event) -> None:
+            self.events.append(event)
+
+        def begin(self, call: CallBegan) -> None:
+            return None
+
+    both = Both()
+    record = CallRecord(Telemetry([both]), CHAT, GLM)
+    assert record.observe(BEGAN) == {}
+    record.succeed()
+    assert [type(event) for event in both.events] == [CallSucceeded]
+
+
+def test_what_is_no_hook() -> None:
+    """A hook that can neither be called nor begin is refused at once."""
+    with pytest.raises(errors.ConfigError, match="7 is no hook: give a function of one event, or an observer"):
+        Telemetry([7])  # type: ignore[list-item]
+
+
+async def test_a_client_tells_observers_of_each_call(serve: Serve, ask: Callable[..., dict[str, Any]]) -> None:
+    """An observer sees arguments, attempts, chunks and answers of calls of each kind, and its headers travel."""
+    observer = Following(headers={"X-Trace": "t1", "X-Mine": "theirs"})
+    begun: list[CallBegan] = []
+    observer.begin = lambda call: begun.append(call) or observer  # type: ignore[method-assign, func-returns-value]
+    client, sim = await serve(
+        Scenario(replies=[Refusal("1302"), Reply("Hi"), Reply("Well, well"), Reply("raw")]), hooks=[observer]
+    )
+    whole = await client.chat.completions.create(**ask(temperature=0.5, extra_headers={"x-mine": "mine"}))
+    stream = await client.chat.completions.create(**ask(stream=True))
+    chunks = [chunk async for chunk in stream]
+    await client.chat.completions.with_raw_response.create(**ask())
+    await client.request("GET", "/models", query={"key": "QuerySecret"})
+    speech = await client.audio.speech(model="glm-tts", input="Hello", voice="tongtong")
+    assert speech
+    ends = [(event, answer) for method, *(event, answer) in (it for it in observer.seen if it[0] == "happened")]
+    assert [event for event, _ in ends] == [AttemptFailed, *[CallSucceeded] * 5]
+    assert ends[1][1] is whole
+    assert ends[2][1] == stream.result
+    assert sum(count for method, *(count,) in (it for it in observer.seen if it[0] == "arrived")) == len(chunks)
+    assert [(call.endpoint, call.model, call.stream) for call in begun] == [
+        (CHAT, GLM, False),
+        (CHAT, GLM, True),
+        (CHAT, GLM, False),
+        ("GET /models", None, False),
+        ("POST /audio/speech", "glm-tts", False),
+    ]
+    assert begun[0].arguments.temperature == 0.5
+    assert begun[0].url == f"{sim.base_url}/chat/completions"
+    assert "QuerySecret" not in repr(begun)
+    assert [request.headers["x-trace"] for request in sim.requests] == ["t1"] * 6
+    assert [request.headers["x-mine"] for request in sim.requests] == ["mine", "mine", *["theirs"] * 4]
+
+
+async def test_headers_of_an_observer_that_cannot_be_sent(serve: Serve, ask: Callable[..., dict[str, Any]]) -> None:
+    """A header with a line end is a ConfigError before anything is sent, and the call that had begun ends with it."""
+    observer = Following(headers={"X-Trace": "a\r\nb"})
+    client, sim = await serve(hooks=[observer])
+    with pytest.raises(errors.ConfigError, match="X-Trace"):
+        await client.chat.completions.create(**ask())
+    assert observer.seen[-1] == ("happened", CallFailed, None)
+    assert sim.requests == []
+
+
+async def test_a_stream_that_is_dropped_is_freed_at_once(serve: Serve, ask: Callable[..., dict[str, Any]]) -> None:
+    """An observed stream has no need of the garbage collector either, and its observer gets what had arrived."""
+    observer = Following()
+    scenario = Scenario(replies=[Reply("one two three four")], pace=Pace(per_chunk=0.05))
+    client, _ = await serve(scenario, hooks=[observer])
+    stream = await client.chat.completions.create(**ask(stream=True))
+    await anext(stream)
+    gone = weakref.ref(stream)
+    gc.disable()
+    try:
+        del stream
+        assert gone() is None
+    finally:
+        gc.enable()
+    method, event, answer = observer.seen[-1]
+    assert (method, event) == ("happened", CallFailed)
+    assert answer.complete is False
+    assert "one two three four".startswith(answer.text)
+
+
+async def test_without_observers_nothing_is_asked_of_a_call(serve: Serve, ask: Callable[..., dict[str, Any]]) -> None:
+    """With hooks alone a stream is read by the plain reader, and no record holds on to what arrives."""
+    client, _ = await serve(Scenario(replies=[Reply("Hi")]), hooks=[lambda event: None])
+    stream = await client.chat.completions.create(**ask(stream=True))
+    assert type(stream._reader) is ChunkReader
+    assert stream._record.partial is None
+    await stream.until_done()
+
+
+async def test_other_hosts_do_not_get_the_headers_of_observers(serve: Serve) -> None:
+    """A file that is fetched by its address, without the key, is observed, and asked for as it was."""
+    observer = Following(headers={"X-Trace": "t1"})
+    client, _ = await serve(hooks=[observer])
+    async with Simulator(Scenario(replies=[Raw(b"the file", content_type="video/mp4")], checks=False)) as elsewhere:
+        file = await client.download(f"{elsewhere.origin}/film.mp4")
+    assert file.content == b"the file"
+    assert [request.headers.get("x-trace") for request in elsewhere.requests] == [None]
+    assert observer.seen[-1] == ("happened", CallSucceeded, None)
+
+
+async def test_the_last_chunk_without_its_blank_line_is_told(serve: Serve, ask: Callable[..., dict[str, Any]]) -> None:
+    """A chunk that only the end of the stream completes is told to observers like the others."""
+    observer = Following()
+    frames = [{"id": "1", "choices": [{"index": 0, "delta": {"content": text}}]} for text in "ab"]
+    end = b'data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
+    client, _ = await serve(Scenario(replies=[Frames([*frames, end])]), hooks=[observer])
+    stream = await client.chat.completions.create(**ask(stream=True))
+    assert len([chunk async for chunk in stream]) == 3
+    assert sum(what[0] for method, *what in observer.seen if method == "arrived") == 3

@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # what type checkers and editors read
     from .pages import Pages as Pages
     from .protocol.endpoint import Call as Call
     from .protocol.endpoint import Endpoint as Endpoint
+    from .statistics import ModelStatistics as ModelStatistics
     from .streaming import Stream as Stream
     from .structured import Parsed as Parsed
     from .structured import ParseRun as ParseRun
@@ -82,7 +83,6 @@ if TYPE_CHECKING:  # what type checkers and editors read
     from .telemetry import CallSucceeded as CallSucceeded
     from .telemetry import Event as Event
     from .telemetry import Hook as Hook
-    from .telemetry import ModelStatistics as ModelStatistics
     from .telemetry import Timing as Timing
     from .tool_runs import ToolRun as ToolRun
     from .tool_runs import ToolRunResult as ToolRunResult
@@ -157,7 +157,8 @@ else:
         "protocol.endpoint": "Call Endpoint",
         "streaming": "Stream",
         "structured": "Parsed ParseRun",
-        "telemetry": "AttemptFailed CallFailed CallSucceeded Event Hook ModelStatistics Timing",
+        "statistics": "ModelStatistics",
+        "telemetry": "AttemptFailed CallFailed CallSucceeded Event Hook Timing",
         "tool_runs": "ToolRun ToolRunResult",
         "tools": "PythonTool tool",
         "transport.admission": "Concurrency",

@@ -17,7 +17,8 @@ from .errors import ConfigError
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
 from .runs import Runs
-from .telemetry import Hook, ModelStatistics, Telemetry
+from .statistics import ModelStatistics, Snapshot
+from .telemetry import Hook, Observer, Telemetry
 from .transport.admission import Admission, Concurrency, Lane
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
@@ -69,7 +70,7 @@ class AsyncZhipuAI(Runs):
         Its TLS settings, headers and cookies are yours too, for every host that is asked: one with ``ssl=False``
         verifies nothing, which no setting, variable or default of this library can bring about.
     hooks
-        Callables that get every telemetry event.
+        Callables that get every telemetry event, and observers that follow each call (:mod:`.telemetry`).
 
     The client may be made outside a loop, used from several loops one after another or at once, and after a fork.
     Raises ConfigError for settings that cannot work, and http for the service's own hosts is one; PlainTextWarning for
@@ -122,7 +123,7 @@ class AsyncZhipuAI(Runs):
         ssl: tls.SSLContext | None = None,
         session: ClientSession | None = None,
         connector: BaseConnector | None = None,
-        hooks: Iterable[Hook] = (),
+        hooks: Iterable[Hook | Observer] = (),
     ) -> None:
         api_key, proxy, default_headers = hidden(api_key), hidden(proxy), hidden(default_headers)
         key, url = config.key_and_endpoint(api_key, base_url)
@@ -348,9 +349,10 @@ class AsyncZhipuAI(Runs):
         """The connections; ``client.pool.statistics()`` counts them."""
         return self._sender.opener
 
-    def statistics(self) -> dict[str | None, ModelStatistics]:
-        """Calls, errors, tokens and latencies per model since the client was made; None holds calls without a model."""
-        return self._sender.telemetry.statistics()
+    def statistics(self, since: Snapshot | None = None) -> dict[str | None, ModelStatistics]:
+        """Calls, errors, tokens and latencies per model since the client was made, or ``since`` an earlier answer of
+        ``statistics()``; None holds calls without a model."""
+        return self._sender.telemetry.statistics(since)
 
     def concurrency(self) -> dict[str, Concurrency]:
         """Calls in flight, waiting and allowed, per model, on the running event loop."""

@@ -6,6 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec import structs
@@ -13,19 +14,19 @@ from msgspec import structs
 from .binding import Sender
 from .config import Limits, RetryPolicy, Timeouts
 from .downloads import Download
-from .errors import BadRequestError, DecodeError, ZhipuError
+from .errors import BadRequestError, ConfigError, DecodeError, ZhipuError
 from .protocol import codec, faults
 from .protocol.chunks import ChunkReader, StreamKind
 from .protocol.endpoint import Call, Endpoint, HTTPRequest
 from .streaming import Stream
-from .telemetry import CallRecord, Telemetry
+from .telemetry import CallBegan, CallRecord, Telemetry
 from .transport.admission import Lane
 from .transport.base import Exchange
 from .transport.credentials import Credentials
 from .transport.injected import InjectedSession
 from .transport.pool import SessionPool
 from .transport.retrying import RetryingTransport
-from .types.base import Response
+from .types.base import Request, Response
 from .types.chat import Usage
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ class Dispatcher:
 
     async def send(self, call: Call[T], keep: Callable[[bytes], None] | None = None) -> T:
         """The whole answer of ``call``; ``keep`` gets its bytes as they came."""
-        request = self.request(call)
-        record = CallRecord(self.telemetry, request.endpoint, request.model)
+        request, record = self._begin(self.request(call), call.arguments)
 
         async def receive(exchange: Exchange) -> T:
             body = await exchange.read_all(self.settings.limits.body)
@@ -109,12 +109,14 @@ class Dispatcher:
 
     async def open(self, call: Call[R], kind: StreamKind[C, R]) -> Stream[C, R]:
         """The answer of ``call`` as a stream, once the first frame that says something has arrived."""
-        request = self.request(call)
-        record = CallRecord(self.telemetry, request.endpoint, request.model)
+        request, record = self._begin(self.request(call), call.arguments)
         limits = self.settings.limits
+        new_reader: Any = partial(_ObservedReader, record) if self.telemetry.observers else ChunkReader
 
         async def receive(exchange: Exchange) -> Stream[C, R]:
-            reader = ChunkReader(kind, headers=exchange.headers, limit=limits.event, whole=limits.stream)
+            reader: ChunkReader[C, R] = new_reader(
+                kind, headers=exchange.headers, limit=limits.event, whole=limits.stream
+            )
             ready: deque[C] = deque()
             data = await exchange.read()
             if _is_no_stream(exchange.headers, data):
@@ -133,8 +135,7 @@ class Dispatcher:
 
     async def fetch(self, call: Call[Any], consume: Callable[[Download], Awaitable[T]]) -> T:
         """What ``consume`` makes of the file that answers ``call``; asked again, with a new file, for a repeat."""
-        request = self.request(call)
-        record = CallRecord(self.telemetry, request.endpoint, request.model)
+        request, record = self._begin(self.request(call), call.arguments)
         progress = getattr(call.arguments, "progress", None)
 
         async def receive(exchange: Exchange) -> T:
@@ -150,19 +151,23 @@ class Dispatcher:
         from .transport import handshake
 
         settings = self.settings
+        url = codec.join(settings.base_url, path, settings.query)
+        opening = HTTPRequest(f"WS {path}", "GET", url, headers=settings.headers, timeouts=timeouts, model=model)
+        opening, record = self._begin(opening)
         return await handshake.connect(
             self.opener,
-            codec.join(settings.base_url, path, settings.query),
+            url,
             settings.credentials,
-            headers=settings.headers,
+            headers=opening.headers,
             timeouts=timeouts,
             limits=settings.limits,
-            record=CallRecord(self.telemetry, f"WS {path}", model),
+            record=record,
         )
 
-    async def raw(self, request: HTTPRequest, endpoint: Endpoint[Any] | None = None) -> RawResponse:
+    async def raw(self, request: HTTPRequest, call: Call[Any] | None = None) -> RawResponse:
         """The answer as it came; an error is raised all the same."""
-        record = CallRecord(self.telemetry, request.endpoint, request.model)
+        arguments, endpoint = (None, None) if call is None else (call.arguments, call.endpoint)
+        request, record = self._begin(request, arguments)
 
         async def receive(exchange: Exchange) -> RawResponse:
             body = await exchange.read_all(self.settings.limits.body)
@@ -171,6 +176,20 @@ class Dispatcher:
             return RawResponse(exchange.status, exchange.headers, body)
 
         return await self._transport.send(request, receive, record)
+
+    def _begin(self, request: HTTPRequest, arguments: Request | None = None) -> tuple[HTTPRequest, CallRecord]:
+        """The record of a call that begins, and its request with the headers that observers add to it."""
+        record = CallRecord(self.telemetry, request.endpoint, request.model)
+        if not self.telemetry.observers:
+            return request, record
+        url = request.url.partition("?")[0]
+        added = record.observe(CallBegan(request.endpoint, request.model, url, request.stream, arguments))
+        try:
+            headers = codec.merge_headers(codec.check_headers(added), request.headers) if request.authorized else {}
+        except ConfigError as error:
+            record.fail(error)
+            raise
+        return structs.replace(request, headers=headers or request.headers), record
 
     @property
     def raw_sender(self) -> Sender:
@@ -208,6 +227,26 @@ class Dispatcher:
         return request
 
 
+class _ObservedReader(ChunkReader[C, R]):
+    """Tells those who follow a call of its chunks, and gives them what has arrived when it ends."""
+
+    def __init__(self, record: CallRecord, kind: StreamKind[C, R], **options: Any) -> None:
+        super().__init__(kind, **options)
+        self._record = record
+        record.partial = self.result
+
+    def feed(self, data: bytes) -> list[C]:
+        return self._told(super().feed(data))
+
+    def close(self) -> list[C]:
+        return self._told(super().close())
+
+    def _told(self, chunks: list[C]) -> list[C]:
+        if chunks:
+            self._record.arrived(len(chunks))
+        return chunks
+
+
 class _RawSender:
     """Sends calls without decoding their answers."""
 
@@ -225,7 +264,7 @@ class _RawSender:
 
     async def _raw(self, call: Call[Any]) -> RawResponse:
         dispatcher = self._dispatcher
-        return await dispatcher.hinted(call, dispatcher.raw(dispatcher.request(call), call.endpoint))
+        return await dispatcher.hinted(call, dispatcher.raw(dispatcher.request(call), call))
 
     @property
     def raw_sender(self) -> Sender:
@@ -276,7 +315,7 @@ async def _no_refusal(exchange: Exchange, data: bytes, endpoint: Endpoint[Any]) 
 def _received(answer: object, record: CallRecord, headers: Mapping[str, str]) -> None:
     usage = getattr(answer, "usage", None)
     counted = usage if isinstance(usage, Usage) else None  # tokenizer and moderation count other things
-    timing = record.succeed(counted, getattr(answer, "finish_reason", None))
+    timing = record.succeed(counted, getattr(answer, "finish_reason", None), answer)
     if isinstance(answer, Response):
         answer._received(timing, headers)  # pyright: ignore[reportPrivateUsage]
 

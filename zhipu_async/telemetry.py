@@ -1,25 +1,28 @@
-"""What happened, as frozen events; the hook type, the statistics made of them, and the one logger.
+"""What happened, as frozen events; what hooks and observers are, and the one logger.
 
 A hook is a callable with one event. It runs on the event loop's thread (for a stream
 dropped in another thread, there) and must not block; what it raises is logged and
 goes no further. No event holds a key, a header, a request or an answer.
+
+A hook that has a method ``begin`` is an :class:`Observer`, which follows each call from its beginning.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
+
+from .errors import ConfigError
+from .statistics import ModelStatistics, Snapshot, Tally, TokenUsage
 
 logger = logging.getLogger("zhipu_async")
 logger.addHandler(logging.NullHandler())
 
-SAMPLES_KEPT = 1024
-"""Latencies kept per model for the percentiles: the newest ones."""
+T = TypeVar("T")
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -71,130 +74,43 @@ Event = AttemptFailed | CallSucceeded | CallFailed
 Hook = Callable[[Event], None]
 
 
-class _PromptDetails(Protocol):
+class CallBegan(msgspec.Struct, frozen=True):
+    """A call as it begins. Other than events, it holds content: the arguments."""
+
+    endpoint: str
+    """``POST /chat/completions``; what the path takes from the arguments stands in braces."""
+    model: str | None
+    url: str
+    """Absolute, without its query."""
+    stream: bool = False
+    arguments: Any = None
+    """The struct that the call was made with, never to be changed; None for ``client.request`` and for sessions."""
+
+
+class Observation(Protocol):
+    """Follows one call to its end. Its methods run where hooks do, must not block, and what they raise is logged."""
+
     @property
-    def cached_tokens(self) -> int | None: ...
+    def headers(self) -> Mapping[str, str]:
+        """Headers to add to the request, such as ``traceparent``; read once. Other hosts' files do not get them."""
+        ...
+
+    def arrived(self, chunks: int) -> None:
+        """So many chunks of a stream arrived at once: one or more."""
+        ...
+
+    def happened(self, event: Event, answer: Any) -> None:
+        """An attempt failed, or the call ended: then nothing follows. ``answer`` is what came, as far as it came and
+        was decoded: whole, folded from a stream that ended or broke off, or None."""
+        ...
 
 
-class _CompletionDetails(Protocol):
-    @property
-    def reasoning_tokens(self) -> int | None: ...
+class Observer(Protocol):
+    """A hook that is asked as each call begins: in the caller's task and context, before anything is sent."""
 
-
-class TokenUsage(Protocol):
-    """The token counts of an answer: the part of ``types.chat.Usage`` that the statistics read."""
-
-    @property
-    def prompt_tokens(self) -> int | None: ...
-    @property
-    def completion_tokens(self) -> int | None: ...
-    @property
-    def total_tokens(self) -> int | None: ...
-    @property
-    def prompt_tokens_details(self) -> _PromptDetails | None: ...
-    @property
-    def completion_tokens_details(self) -> _CompletionDetails | None: ...
-
-
-class Percentiles(msgspec.Struct, frozen=True):
-    """Percentiles in seconds over the newest 1,024 samples; None while there are none."""
-
-    p50: float | None = None
-    p90: float | None = None
-    p99: float | None = None
-
-    @classmethod
-    def of(cls, samples: Iterable[float]) -> Percentiles:
-        """The nearest-rank percentiles of ``samples``."""
-        ordered = sorted(samples)
-        if not ordered:
-            return cls()
-        p50, p90, p99 = (ordered[max(0, -(-len(ordered) * rank // 100) - 1)] for rank in (50, 90, 99))
-        return cls(p50, p90, p99)
-
-
-class ModelStatistics(msgspec.Struct, frozen=True):
-    """What happened with one model (or with the calls that name none) since the client was made."""
-
-    calls: int
-    """Calls that ended: ``successes`` + ``failures`` + ``cancelled``."""
-    successes: int
-    failures: int
-    cancelled: int
-    """Calls that the caller cancelled, and streams left before their end."""
-    attempts: int
-    refused: int
-    """Attempts answered with HTTP 429 or a 429 code."""
-    errors: dict[str, int]
-    """Failed calls by class name of the error."""
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    latency: Percentiles
-    """Whole calls, retries included."""
-    first_token: Percentiles
-    """Streams only."""
-
-
-class _Tally(msgspec.Struct):
-    successes: int = 0
-    failures: int = 0
-    cancelled: int = 0
-    attempts: int = 0
-    refused: int = 0
-    errors: Counter[str] = msgspec.field(default_factory=Counter[str])
-    tokens: Counter[str] = msgspec.field(default_factory=Counter[str])
-    latency: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
-    first_token: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
-
-    def count(self, event: Event) -> None:
-        if isinstance(event, AttemptFailed):
-            self.refused += is_refusal(event.error)
-            return
-        timing = event.timing
-        self.attempts += timing.attempts
-        if isinstance(event, CallFailed):
-            if event.error is None:
-                self.cancelled += 1
-            else:
-                self.failures += 1
-                self.errors[type(event.error).__name__] += 1
-            return
-        self.successes += 1
-        if timing.total is not None:
-            self.latency.append(timing.total)
-        if timing.first_token is not None:
-            self.first_token.append(timing.first_token)
-        if (usage := event.usage) is not None:
-            prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-            for name, tokens in (
-                ("prompt", usage.prompt_tokens),
-                ("completion", usage.completion_tokens),
-                ("total", usage.total_tokens),
-                ("cached", prompt.cached_tokens if prompt else 0),
-                ("reasoning", completion.reasoning_tokens if completion else 0),
-            ):
-                self.tokens[name] += tokens or 0
-
-    def statistics(self) -> ModelStatistics:
-        return ModelStatistics(
-            calls=self.successes + self.failures + self.cancelled,
-            successes=self.successes,
-            failures=self.failures,
-            cancelled=self.cancelled,
-            attempts=self.attempts,
-            refused=self.refused,
-            errors=dict(self.errors),
-            prompt_tokens=self.tokens["prompt"],
-            completion_tokens=self.tokens["completion"],
-            total_tokens=self.tokens["total"],
-            cached_tokens=self.tokens["cached"],
-            reasoning_tokens=self.tokens["reasoning"],
-            latency=Percentiles.of(self.latency),
-            first_token=Percentiles.of(self.first_token),
-        )
+    def begin(self, call: CallBegan) -> Observation | None:
+        """What follows this call; None for nothing."""
+        ...
 
 
 def is_refusal(error: Exception) -> bool:
@@ -208,17 +124,27 @@ def is_refusal(error: Exception) -> bool:
 class Telemetry:
     """Hands every event to the statistics, the logger and the hooks, in this order."""
 
-    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
-        self._hooks = tuple(hooks)
-        self._tallies: dict[str | None, _Tally] = {}
+    def __init__(self, hooks: Iterable[Hook | Observer] = ()) -> None:
+        hooks = tuple(hooks)
+        for hook in hooks:
+            if not callable(hook) and not hasattr(hook, "begin"):
+                raise ConfigError(f"{hook!r:.80} is no hook: give a function of one event, or an observer")
+        self._hooks: tuple[Hook, ...] = tuple(hook for hook in hooks if callable(hook))
+        self.observers: tuple[Observer, ...] = tuple(cast(Any, hook) for hook in hooks if hasattr(hook, "begin"))
+        self._tallies: dict[str | None, Tally] = {}
 
     def emit(self, event: Event) -> None:
         """Record ``event``; a hook that raises is logged, never passed on."""
         tally = self._tallies.get(event.model)
         if tally is None:
-            tally = self._tallies.setdefault(event.model, _Tally())
-        tally.count(event)
-        if isinstance(event, AttemptFailed):
+            tally = self._tallies.setdefault(event.model, Tally())
+        if isinstance(event, CallSucceeded):
+            timing = event.timing
+            tally.success(timing.attempts, timing.total, timing.first_token, event.usage)
+        elif isinstance(event, CallFailed):
+            tally.failure(event.timing.attempts, event.error)
+        else:
+            tally.refused += is_refusal(event.error)
             logger.info(
                 "%s %s: attempt %d failed after %.3f s: %s",
                 event.endpoint,
@@ -228,14 +154,20 @@ class Telemetry:
                 f"{event.error!r}, next in {event.delay:.2f} s" if event.delay is not None else repr(event.error),
             )
         for hook in self._hooks:
-            try:
-                hook(event)
-            except Exception:  # a hook is foreign code: its failure must not fail a call
-                logger.exception("telemetry hook %r failed", hook)
+            _ask(hook, hook, event)
 
-    def statistics(self) -> dict[str | None, ModelStatistics]:
-        """Statistics by model; key None holds the calls that name no model."""
-        return {model: tally.statistics() for model, tally in self._tallies.items()}
+    def statistics(self, since: Snapshot | None = None) -> dict[str | None, ModelStatistics]:
+        """Statistics by model; key None holds the calls that name no model. ``since`` is what this gave before."""
+        return {model: tally.statistics((since or {}).get(model)) for model, tally in self._tallies.items()}
+
+
+def _ask(hook: object, call: Callable[..., T], *arguments: Any) -> T | None:
+    """What ``call`` gives. A hook is foreign code: its failure is logged, and must not fail a call."""
+    try:
+        return call(*arguments)
+    except Exception:
+        logger.exception("telemetry hook %r failed", hook)
+        return None
 
 
 class CallRecord:
@@ -245,17 +177,20 @@ class CallRecord:
         "_ended",
         "_first_byte",
         "_first_token",
+        "_observations",
         "_telemetry",
         "attempts",
         "began",
         "endpoint",
         "model",
+        "partial",
         "queue",
     )
 
     def __init__(self, telemetry: Telemetry, endpoint: str, model: str | None) -> None:
         self._telemetry = telemetry
         self._ended = False
+        self._observations: tuple[Observation, ...] = ()
         self._first_byte: float | None = None
         self._first_token: float | None = None
         self.endpoint = endpoint
@@ -263,6 +198,21 @@ class CallRecord:
         self.began = time.monotonic()
         self.queue = 0.0
         self.attempts = 0
+        self.partial: Callable[[], Any] | None = None
+        """Gives what has arrived of the answer, for observers."""
+
+    def observe(self, call: CallBegan) -> dict[str, str]:
+        """Have the observers follow this call; the headers that they ask for."""
+        headers: dict[str, str] = {}
+
+        def begin(observer: Observer) -> Observation | None:
+            if (observation := observer.begin(call)) is not None:
+                headers.update(observation.headers)
+            return observation
+
+        begun = [_ask(observer, begin, observer) for observer in self._telemetry.observers]
+        self._observations = tuple(observation for observation in begun if observation is not None)
+        return headers
 
     @property
     def elapsed(self) -> float:
@@ -287,20 +237,35 @@ class CallRecord:
         """The first non-empty delta arrived."""
         self._first_token = self.elapsed
 
+    def arrived(self, chunks: int) -> None:
+        """Chunks of a stream arrived together."""
+        for observation in self._observations:
+            _ask(observation, observation.arrived, chunks)
+
     def attempt_failed(self, error: Exception, seconds: float, delay: float | None) -> None:
         """An attempt failed; ``delay`` is the sleep before the next."""
-        self._telemetry.emit(AttemptFailed(self.endpoint, self.model, self.attempts, seconds, error, delay))
+        self._emit(AttemptFailed(self.endpoint, self.model, self.attempts, seconds, error, delay), None)
 
-    def succeed(self, usage: TokenUsage | None = None, finish_reason: str | None = None) -> Timing:
+    def succeed(self, usage: TokenUsage | None = None, finish_reason: str | None = None, answer: Any = None) -> Timing:
         """The answer is complete."""
         timing = self.timing
         if not self._ended:
             self._ended = True
-            self._telemetry.emit(CallSucceeded(self.endpoint, self.model, timing, usage, finish_reason))
+            self._emit(CallSucceeded(self.endpoint, self.model, timing, usage, finish_reason), answer)
         return timing
 
     def fail(self, error: Exception | None) -> None:
         """The call ended with ``error``, or (None) was cancelled or left."""
         if not self._ended:
             self._ended = True
-            self._telemetry.emit(CallFailed(self.endpoint, self.model, self.timing, error))
+            self._emit(CallFailed(self.endpoint, self.model, self.timing, error), None)
+
+    def _emit(self, event: Event, answer: Any) -> None:
+        self._telemetry.emit(event)
+        if self._observations:
+            if self._ended and self.partial is not None:
+                answer = _ask(self, self.partial)
+            for observation in self._observations:
+                _ask(observation, observation.happened, event, answer)
+            if self._ended:
+                self._observations, self.partial = (), None  # what gives the answer knows this record

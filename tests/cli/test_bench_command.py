@@ -1,0 +1,297 @@
+"""``bench``: what it sends, prints and saves, how it ends, and how two measurements are compared."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zhipu_async.benchmarking import METRICS, RATES, Report
+from zhipu_async.simulator import Delivery, Pace, Refusal, Reply, Scenario
+
+from .conftest import Service
+from .invoking import Invoked, invoke, names
+from .running import process_of, run, terminal
+
+pytestmark = pytest.mark.heavy
+
+WORDS = Reply(pieces=["word "] * 5, finish_reason="length", times=None)
+QUICK = Scenario(replies=[WORDS], pace=Pace(first_token=0.02, per_chunk=0.002))
+MODEL = ("bench", "--model", "glm-4.6")
+drawn = pytest.mark.skipif(
+    find_spec("matplotlib") is None and os.environ.get("REQUIRE_EXTRAS") != "1", reason="needs matplotlib"
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def content(name: str) -> bytes:
+    """What was saved."""
+    return Path(name).read_bytes()
+
+
+def report(name: str = "a.json") -> Report:
+    """A report that was saved."""
+    return Report.from_json(content(name))
+
+
+def given(name: str, text: str) -> None:
+    """A file that is there before."""
+    Path(name).write_text(text)
+
+
+async def test_a_measurement(service: Service, folder: Path) -> None:
+    """Loads of each model become rows of the table; JSON and CSV hold them; as many requests are sent as are told."""
+    simulator = await service(QUICK)
+    done = await invoke(
+        "bench", "--model", "glm-4.6,glm-4.7-flash", "--concurrency", "1,4", "--requests", "8", "--warmup", "1",
+        "--goodput", "ttft:5,tpot:1", "--json", "a.json", "--csv", "a.csv", "--max-tokens", "7", "--no-thinking",
+    )  # fmt: skip
+    assert done.code == 0, done.errors
+    assert [line for line in done.output.splitlines() if line in ("glm-4.6", "glm-4.7-flash")] == [
+        "glm-4.6", "glm-4.7-flash",
+    ]  # fmt: skip
+    assert len(re.findall(r"^ +[14] +8 +0 +0 ", done.output, re.MULTILINE)) == 4
+    assert all(f"{name}, time" in done.output for name in ("TTFT", "TPOT"))
+    for title in ("req/s", "output tok/s", "tok/s each", "goodput/s", "p50", "p90", "p99"):
+        assert title in done.output
+    assert "\x1b" not in done.output + done.errors
+    assert names(folder) == ["a.csv", "a.json"]
+    found = report()
+    assert [(load.model, load.value, load.summary.completed) for load in found.loads] == [
+        (model, value, 8) for model in ("glm-4.6", "glm-4.7-flash") for value in (1, 4)
+    ]
+    assert [len(load.samples) for load in found.loads] == [8] * 4
+    rows = list(csv.DictReader(content("a.csv").decode().splitlines()))
+    assert [(row["model"], row["concurrency"], row["output_tokens"]) for row in rows] == [
+        (load.model, str(load.value), "40") for load in found.loads
+    ]
+    bodies: list[Any] = [seen.body for seen in simulator.requests]
+    assert len(bodies) == 4 * 9
+    assert {(body["max_tokens"], body["thinking"]["type"], body["stream"]) for body in bodies} == {
+        (7, "disabled", True)
+    }
+    assert simulator.api_key.encode() not in content("a.json")
+
+
+async def test_an_open_load(service: Service) -> None:
+    """--rate sends at its beat; the report says so."""
+    await service(QUICK)
+    done = await invoke(*MODEL, "--rate", "50", "--burstiness", "inf", "--requests", "10", "--json", "-")
+    assert (done.code, done.errors) == (0, "")
+    (load,) = Report.from_json(done.raw).loads
+    assert (load.mode, load.value, load.burstiness, load.warmup) == ("open", 50.0, None, 50)
+    assert [sample.planned for sample in load.samples] == [pytest.approx(number / 50) for number in range(10)]
+
+
+async def test_prompts_of_a_file(service: Service) -> None:
+    """Prompts come from a file as ``run`` reads it, with their parameters, again and again; the model is --model's."""
+    simulator = await service(QUICK)
+    given("in.jsonl", '{"id": "a", "prompt": "one", "temperature": 0.5}\n{"prompt": "two"}\n')
+    done = await invoke(*MODEL, "--concurrency", "1", "--requests", "3", "--warmup", "0", "--prompts", "in.jsonl")
+    assert done.code == 0, done.errors
+    bodies: list[Any] = [seen.body for seen in simulator.requests]
+    assert [body["messages"][0]["content"] for body in bodies] == ["one", "two", "one"]
+    assert [body.get("temperature") for body in bodies] == [0.5, None, 0.5]
+
+
+async def test_only_chats_can_be_measured(service: Service) -> None:
+    """A file with a call of another endpoint is refused before anything is sent."""
+    simulator = await service(QUICK)
+    line = {"custom_id": "a", "method": "POST", "url": "/v4/embeddings", "body": {"model": "embedding-3", "input": "x"}}
+    given("in.jsonl", json.dumps(line))
+    done = await invoke(*MODEL, "--prompts", "in.jsonl")
+    assert (done.code, simulator.requests) == (2, [])
+    assert "only chats can be measured" in done.errors
+
+
+async def test_refusals_are_shown(service: Service) -> None:
+    """Refused requests are counted in the table and named below it, and none is repeated."""
+    simulator = await service(Scenario(replies=[Refusal("1302"), Refusal("1305"), WORDS], pace=Pace(first_token=0.01)))
+    done = await invoke(*MODEL, "--concurrency", "2", "--requests", "6", "--warmup", "0")
+    assert done.code == 0
+    assert re.search(r"^ +2 +4 +2 +2 ", done.output, re.MULTILINE)
+    assert "1 x RateLimitError 1302" in done.errors
+    assert "1 x OverloadedError 1305" in done.errors
+    assert len(simulator.requests) == 6
+
+
+async def test_nothing_but_failures(service: Service) -> None:
+    """A load without an answer ends with 1, and is shown all the same; a wrong model ends it before it begins."""
+    await service(Scenario(replies=[Refusal("1302", times=None)]))
+    done = await invoke(*MODEL, "--concurrency", "1", "--requests", "2", "--warmup", "0", "--json", "a.json")
+    assert done.code == 1
+    assert "2 x RateLimitError 1302" in done.errors
+    assert report().loads[0].summary.failed == 2
+    simulator = await service()
+    done = await invoke("bench", "--model", "glm-0", "--concurrency", "2", "--requests", "50")
+    assert (done.code, done.output) == (1, "")
+    assert "1211" in done.errors
+    assert len(simulator.requests) == 2
+
+
+async def test_a_later_failure_keeps_what_was_measured(service: Service) -> None:
+    """When the second model does not exist, the first one's figures are shown and saved, and the exit code is 1."""
+    await service(Scenario(pace=Pace(first_token=0.01)))
+    done = await invoke(
+        "bench", "--model", "glm-4.6,glm-0", "--concurrency", "1", "--requests", "2", "--json", "a.json"
+    )
+    assert done.code == 1
+    assert "1211" in done.errors
+    assert "TTFT" in done.output
+    assert [load.model for load in report().loads] == ["glm-4.6"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "--model is missing"),
+        (("--model", "a", "--concurrency", "1", "--rate", "2"), "two kinds of load"),
+        (("--model", "a", "--concurrency", "x"), "--concurrency must be numbers"),
+        (("--model", "a", "--concurrency", "0"), "concurrency"),
+        (("--model", "a", "--rate", "-1"), "rate"),
+        (("--model", "a", "--burstiness", "2"), "--burstiness goes with --rate"),
+        (("--model", ","), "--model is missing"),
+        (("--model", "a", "--goodput", "ttft"), "--goodput must be like"),
+        (("--model", "a", "--goodput", "speed:3"), "speed"),
+        (("--model", "a", "--extra-body", "[]"), "--extra-body must be a JSON object"),
+        (("--model", "a", "--prompts", "none.txt"), "none.txt"),
+        (("--model", "a", "--prompts", "in.txt", "--prompt-tokens", "40"), "--prompt-tokens"),
+        (("--model", "a", "--prompts", "in.txt", "--json", "in.txt", "--force"), "is the input"),
+        (("--model", "a", "--json", "in.txt"), "--force overwrites it"),
+        (("--model", "a", "--json", "x", "--csv", "x"), "same file"),
+        (("--model", "a", "--plot", "x.gif"), r"\.png, \.svg, \.pdf"),
+        (("--model", "a", "--json", "-", "--plot", "-"), "prints nothing else"),
+        (("--model", "a", "--duration", "-1"), "duration"),
+        (("compare", "in.txt", "in.txt"), "no report"),
+        (("compare", "none.json", "none.json"), "none.json"),
+    ],
+    ids=" ".join,
+)
+async def test_wrong_use_sends_nothing(arguments: tuple[str, ...], words: str, service: Service, folder: Path) -> None:
+    """What cannot be measured is told with exit code 2 before anything is sent, and leaves no file behind."""
+    simulator = await service(QUICK)
+    given("in.txt", "a prompt\n")
+    done = await invoke("bench", *arguments)
+    assert (done.code, done.output) == (2, "")
+    assert re.search(words, done.errors)
+    assert (simulator.requests, names(folder)) == ([], ["in.txt"])
+
+
+async def test_without_matplotlib_nothing_is_sent(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that cannot be drawn is told before anything is paid for, with what to install."""
+    simulator = await service(QUICK)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = await invoke(*MODEL, "--plot", "a.png")
+    assert (done.code, len(simulator.requests)) == (2, 0)
+    assert "zhipu-async[plot]" in done.errors
+
+
+@drawn
+async def test_pictures(service: Service, folder: Path) -> None:
+    """Pictures are saved in the format of their name, and bars are drawn on standard output."""
+    await service(QUICK)
+    done = await invoke(
+        *MODEL, "--concurrency", "1,2,4", "--requests", "4", "--plot", "a.png", "--plot", "a.svg", "--plot", "-"
+    )
+    assert done.code == 0, done.errors
+    assert names(folder) == ["a.png", "a.svg"]
+    assert content("a.png").startswith(b"\x89PNG")
+    assert done.output.count("█") > 20
+    assert "TTFT, milliseconds from p50 to p99" in done.output
+
+
+async def test_what_the_figures_mean() -> None:
+    """--explain has the definition of every metric and rate, and --help the name of each."""
+    explained, helped = await invoke("bench", "--explain"), await invoke("bench", "--help")
+    assert (explained.code, helped.code) == (0, 0)
+    text, said = " ".join(explained.output.split()), " ".join(helped.output.replace("│", " ").split())
+    for metric in METRICS:
+        assert metric.definition in text
+    for rate in RATES:
+        assert f"{rate.title} ({rate.name})" in text
+        assert rate.title.lower() in said.lower()
+    assert all(f"{metric.name.upper()}: {metric.title}" in said for metric in METRICS[:5])
+    assert all(tool in text for tool in ("vLLM", "AIPerf", "GenAI-Perf", "LLMPerf", "goodput"))
+
+
+async def compared(*arguments: str) -> Invoked:
+    """``bench compare`` of the two reports of a test."""
+    return await invoke("bench", "compare", "a.json", "b.json", *arguments)
+
+
+async def test_two_measurements_are_compared(service: Service) -> None:
+    """A service at half the speed is a regression with a threshold, exit code 1; without one it is only told."""
+    for name, slow in (("a.json", 1.0), ("b.json", 2.0)):
+        reply = Reply(
+            pieces=["word "] * 5, finish_reason="length", times=None,
+            delivery=Delivery(body_after=0.08 * slow, pause=0.03 * slow),
+        )  # fmt: skip
+        await service(Scenario(replies=[reply]))
+        done = await invoke(*MODEL, "--concurrency", "2", "--requests", "12", "--json", name)
+        assert done.code == 0
+    found = await compared("--threshold", "0.3")
+    assert found.code == 1
+    assert found.output.count("REGRESSION") >= 3
+    assert "95 % bootstrap interval" in found.errors
+    assert "base_url differs" in found.errors
+    told = await compared()
+    assert told.code == 0
+    assert "worse" in told.output
+    assert "REGRESSION" not in told.output
+    data = json.loads((await compared("--json", "--threshold", "0.3")).output)
+    assert data["regressions"] >= 3
+    ratios = {change["name"]: change["ratio"] for change in data["changes"]}
+    assert 1.5 < ratios["e2el_p50"] < 2.5
+    assert (await invoke("bench", "compare", "a.json", "a.json", "--threshold", "0")).code == 0
+
+
+async def test_ctrl_c_shows_what_was_measured(service: Service) -> None:
+    """At a terminal a line shows how far it is; Ctrl-C ends with 130, and what was measured is shown as cut short."""
+    await service(Scenario(replies=[WORDS], pace=Pace(first_token=0.1, per_chunk=0.01)))
+    arguments = (*MODEL, "--concurrency", "1,2", "--requests", "3000", "--warmup", "1", "--json", "a.json")
+    async with terminal(*arguments) as person:
+        await person.until("/3000")
+        await person.until(" 4/3000")
+        person.interrupt()
+        assert await person.end() == 130
+        await person.until("CUT SHORT")
+        assert "TTFT, time to first token" in person.text
+    (load,) = report().loads
+    assert load.cut_short
+    assert load.wanted == 3000
+    assert 4 <= load.summary.completed < 1000
+    assert load.unfinished == 1
+
+
+async def test_in_a_pipe_and_without_colours(service: Service) -> None:
+    """With NO_COLOR a pipe gets plain text, and standard error the notes alone; there is no progress line."""
+    await service(QUICK)
+    arguments = (*MODEL, "--concurrency", "1", "--requests", "2", "--plot", "-")
+    done = await run(*arguments, env={"NO_COLOR": "1", "FORCE_COLOR": "1"})
+    assert done.code == 0
+    assert "\x1b" not in done.output + done.errors
+    assert done.errors.splitlines()[0].startswith("prompts: ")
+
+
+async def test_the_help_of_all_commands_loads_no_benchmark() -> None:
+    """What the benchmark needs is imported by ``bench`` alone."""
+    program = (
+        "import sys; from zhipu_async.cli.app import app; "
+        "print([name for name in sys.modules if 'benchmarking' in name or 'matplotlib' in name])"
+    )
+    async with process_of(sys.executable, "-c", program) as process:
+        output, _ = await process.communicate()
+    assert output.decode().strip() == "[]"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zhipu_async.simulator.forms import Fields, Upload
-from zhipu_async.simulator.shapes import is_object
+from zhipu_async.simulator.shapes import is_object, objects
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +65,19 @@ class SeenRequest:
         """The model asked for, in lower case as it is served; "" where there is none."""
         model = self.get("model")
         return model.lower() if isinstance(model, str) else ""
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages of a chat as they came; [] where there are none."""
+        return objects(self.get("messages"))
+
+    @property
+    def prompt(self) -> str:
+        """What the last message of a user says, its text parts joined by spaces; "" where there is none."""
+        said = [message.get("content") for message in self.messages if message.get("role") == "user"]
+        content = said[-1] if said else ""
+        texts = [content, *(part.get("text") for part in objects(content))]
+        return " ".join(text for text in texts if isinstance(text, str))
 
     @property
     def stream(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from .errors import ConfigError
@@ -278,24 +278,48 @@ def key_and_endpoint(
     A key from the environment brings its platform with it. A platform that was named takes a key of its own kind, since
     keys are bound to a platform (README.md section 1); one that was given as a URL takes such a key first.
     """
-    environment = _variables(os.environ if environment is None else environment)
-    url = None if base_url is None else resolve_base_url(base_url)
-    host = urlsplit(url or "").netloc
-    platform = next((name for name in URL_VARIABLES if urlsplit(PLATFORMS[name]).netloc == host), None)
-    if api_key is None:
-        for variable, home in sorted(KEY_VARIABLES.items(), key=lambda item: item[1] != platform):
-            if environment[variable] and (home == platform or base_url not in PLATFORMS):
-                api_key, platform = environment[variable], home
-                break
-    if url is None:
-        platform = platform or "bigmodel"
-        url = resolve_base_url(environment[URL_VARIABLES[platform]] or platform)
+    variables = variables_of(environment)
+    chosen = chosen_settings(base_url, variables, with_key=api_key is None)
+    if api_key is None and chosen.key_variable:
+        api_key = variables[chosen.key_variable]
+    url = resolve_base_url(chosen.endpoint)
     key = api_key if callable(api_key) else check_key("" if api_key is None else api_key)
     return key, url
 
 
-def _variables(environment: Mapping[str, str]) -> Mapping[str, str]:
+class Chosen(NamedTuple):
+    """What counts of the environment: the names of variables, None where the setting is not taken from one."""
+
+    key_variable: str | None
+    url_variable: str | None
+    endpoint: str
+    """A name or URL, not yet checked."""
+
+
+def chosen_settings(
+    base_url: str | None, environment: Mapping[str, str] | None = None, *, with_key: bool = True
+) -> Chosen:
+    """Which variables give the key (where ``with_key`` one is wanted) and the endpoint; ConfigError for a bad URL."""
+    environment = variables_of(environment)
+    host = "" if base_url is None else urlsplit(resolve_base_url(base_url)).netloc
+    platform = next((name for name in URL_VARIABLES if urlsplit(PLATFORMS[name]).netloc == host), None)
+    key_variable = None
+    for variable, home in sorted(KEY_VARIABLES.items(), key=lambda item: item[1] != platform) if with_key else ():
+        if environment[variable] and (home == platform or base_url not in PLATFORMS):
+            key_variable, platform = variable, home
+            break
+    if base_url is not None:
+        return Chosen(key_variable, None, base_url)
+    platform = platform or "bigmodel"
+    url_variable = URL_VARIABLES[platform]
+    if environment[url_variable]:
+        return Chosen(key_variable, url_variable, environment[url_variable])
+    return Chosen(key_variable, None, platform)
+
+
+def variables_of(environment: Mapping[str, str] | None = None) -> Mapping[str, str]:
     """Our variables alone, so that no traceback shows the others; "" for what is not set."""
+    environment = os.environ if environment is None else environment
     return {name: Secret(environment.get(name, "").strip()) for name in (*KEY_VARIABLES, *URL_VARIABLES.values())}
 
 
@@ -319,3 +343,9 @@ def environment_proxy(url: str) -> str | None:
         shared = proxies.get("all", "")
         proxy = "" if shared.lower().startswith("socks") else shared
     return Secret(proxy if "://" in proxy else f"http://{proxy}") if proxy else None
+
+
+def proxy_variables(url: str) -> list[str]:
+    """The variables that are set and may name a proxy for ``url``, the one that counts first."""
+    names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
+    return [form for name in names for form in (name, name.upper()) if os.environ.get(form, "").strip()]

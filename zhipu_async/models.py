@@ -16,6 +16,8 @@ Platform = Literal["CN", "INTL"]
 Modality = Literal["text", "image", "video", "file", "audio", "vector", "score", "label"]
 Thinking = Literal["always", "switched", "decides", "never"]
 
+CHAT: Final[tuple[Kind, ...]] = ("text", "vision", "voice", "role-play", "agent", "code")
+"""The kinds that hold chats."""
 _PARTS: Final = {"image_url": "image", "video_url": "video", "file": "file", "file_url": "file", "input_audio": "audio"}
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """All values of ``reasoning_effort``, least first."""
@@ -209,7 +211,7 @@ def _objections(info: ModelInfo, arguments: Mapping[str, Any]) -> Iterator[tuple
     get = arguments.get
     if info.dimensions and get("dimensions") not in (None, *info.dimensions):
         yield "dimensions", f"gives {' or '.join(map(str, info.dimensions))} dimensions, not {get('dimensions')!r:.40}"
-    if info.kind not in ("text", "vision", "voice", "role-play", "agent", "code", "search"):
+    if info.kind not in (*CHAT, "search"):
         if get("messages") is not None:
             yield "kind", f"is for {info.kind}, not for chat"
         return

@@ -213,7 +213,7 @@ async def test_ctrl_c_ends_with_130(service: Service) -> None:
 
 
 async def test_a_reader_that_leaves_ends_the_command(service: Service) -> None:
-    """Where the other end of the pipe is closed, the command ends with 1 and without a traceback."""
+    """Where the other end of the pipe is closed, the command ends as by SIGPIPE and without a traceback."""
     simulator = await service(Scenario(replies=[Reply("so " * 1000)], pace=Pace(per_chunk=0.01)))
     ours, theirs = os.pipe()
     process = await asyncio.create_subprocess_exec(
@@ -223,7 +223,7 @@ async def test_a_reader_that_leaves_ends_the_command(service: Service) -> None:
     await simulator.wait_until(lambda: simulator.served == 1, PATIENCE)
     os.close(ours)
     done = await finish(process)
-    assert (done.code, done.errors) == (1, "")
+    assert (done.code, done.errors) == (141, "")
 
 
 async def test_debug_logs_attempts(service: Service) -> None:

@@ -182,6 +182,6 @@ def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest.M
     from zhipu_async.__main__ import main
 
     monkeypatch.delitem(sys.modules, "zhipu_async.cli.app")
-    monkeypatch.setitem(sys.modules, "zhipu_async.cli.conversation", None)
+    monkeypatch.setitem(sys.modules, "zhipu_async.cli.shared", None)
     with pytest.raises(ModuleNotFoundError):
         main()

@@ -25,7 +25,7 @@ def _no_client(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Any:
         raise AssertionError("a client was made")
 
-    monkeypatch.setattr(commands, "AsyncZhipuAI", refuse)
+    monkeypatch.setattr(commands, "client_of", refuse)
     for name in ("ZHIPU_API_KEY", "ZHIPUAI_API_KEY", "ZAI_API_KEY", "ZHIPU_BASE_URL", "ZAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 

@@ -28,7 +28,7 @@ from zhipu_async.outcomes import Outcome, RunProgress
 from zhipu_async.protocol.endpoint import Call
 from zhipu_async.resources import Completions
 from zhipu_async.simulator import Case, Delivery, Pace, Refusal, Reply, Scenario, SeenRequest, Simulator
-from zhipu_async.telemetry import Percentiles
+from zhipu_async.statistics import Percentiles
 from zhipu_async.types.batches import BatchOutput
 from zhipu_async.types.chat import ChatCompletion, Usage
 

@@ -4,41 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
-from rich.table import Table
+from typer.core import TyperGroup
 
-from ..client import AsyncZhipuAI
 from ..errors import ConfigError
-from ..models import Kind
-from ..simulator import Simulator
-from ..types.models import ModelList
+from ..models import CHAT, Kind
 from ..version import VERSION
-from . import batches, files, known_models, media, speech
-from . import demo as demonstration
-from . import endpoints as endpoint_list
-from .conversation import Conversation, as_json, interact, question_of
+from . import batches, bench, files, known_models, media, speech
+from .doctor import doctor
 from .embed import embed
 from .run import run as run_many
-from .shared import AsJSON, BaseURL, Seconds, at_terminal, client_of, exit_codes, piped
+from .shared import (
+    AsJSON,
+    BaseURL,
+    MaxTokens,
+    Seconds,
+    System,
+    Temperature,
+    Thinks,
+    at_terminal,
+    client_of,
+    examples,
+    exit_codes,
+    model_option,
+    piped,
+)
 from .terminal import Display, console, say, tolerate_odd_encodings
+
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
+    from ..types.models import ModelList
+    from .conversation import Conversation
 
 MODEL = "glm-4.7-flash"
 """Free, thinks, and streams tool calls (chat.md section 6), so that any account can ask it."""
 VISION_MODEL = "glm-4.6v-flash"
 """The same for questions with images."""
+READER_GONE = 141
+"""128 and the number of SIGPIPE: how other programs end whose output goes to one that has seen enough."""
+
+
+class Commands(TyperGroup):
+    """The commands in the order of :data:`COMMANDS`, by which their panels stand, too."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for _, name, *_ in COMMANDS]
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Talk to the GLM models of Zhipu AI and Z.ai. The key is taken from ZHIPU_API_KEY or ZAI_API_KEY.",
+    epilog=examples(
+        "zhipu-async demo                    # needs no key",
+        'zhipu-async chat "Why is the sky blue?"',
+        "zhipu-async doctor                  # when it does not work",
+        "zhipu-async --install-completion    # Tab then completes options and models",
+    ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # they print local variables, and a key may be among them
 )
-
-Model = Annotated[str, typer.Option(help="Model id.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,27 +91,32 @@ def settings(
         parent.setLevel(logging.DEBUG)
 
 
-@app.command()
 def chat(
     question: Annotated[
-        str | None, typer.Argument(help="What to ask; - reads standard input. Left out: a session at a terminal.")
+        str | None,
+        typer.Argument(
+            metavar="QUESTION", help="What to ask; - reads standard input. Left out: a session at a terminal."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help=f"Model id. Default: {MODEL}, with images {VISION_MODEL}.", show_default=False)
+        str | None,
+        model_option(f"Model id. Default: {MODEL}, with images {VISION_MODEL}.", kinds=CHAT, show_default=False),
     ] = None,
-    system: Annotated[str | None, typer.Option(help="Instructions for the whole conversation.")] = None,
-    image: Annotated[list[str] | None, typer.Option(help="An image by path or URL. May be repeated.")] = None,
-    thinking: Annotated[
-        bool | None, typer.Option("--thinking/--no-thinking", help="Whether to think first. Default: the model's.")
+    system: System = None,
+    image: Annotated[
+        list[str] | None, typer.Option(metavar="FILE|URL", help="An image by path or URL. May be repeated.")
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of thinking and answer together.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0.0 to 1.0.")] = None,
+    thinking: Thinks = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
     usage: Annotated[bool, typer.Option("--usage", help="Say how many tokens and seconds it took.")] = False,
     json_wanted: AsJSON = False,
     base_url: BaseURL = None,
     timeout: Seconds = None,
 ) -> None:
     """Ask a model. The answer goes to standard output; thinking, usage and errors go to standard error."""
+    from .conversation import Conversation, interact
+
     images = image or []
     with exit_codes():
         text = piped() if question == "-" or (question is None and not at_terminal()) else question
@@ -104,6 +138,8 @@ def chat(
 async def _ask_once(
     client: AsyncZhipuAI, conversation: Conversation, text: str, images: list[str], json_wanted: bool, usage: bool
 ) -> None:
+    from .conversation import as_json, question_of
+
     async with client:
         question = await question_of(text, images)
         if not json_wanted:
@@ -114,7 +150,6 @@ async def _ask_once(
             say(console(), f"{as_json(await stream.until_done())}\n")
 
 
-@app.command()
 def models(
     known: Annotated[
         bool, typer.Option("--known", help="What is documented of each model, without asking; ? marks a weak source.")
@@ -126,9 +161,11 @@ def models(
 ) -> None:
     """List the models of the platform. A model that is missing here may be usable all the same."""
 
-    async def fetch() -> ModelList:
-        async with client_of(base_url, timeout) as client:
+    async def fetch(client: AsyncZhipuAI) -> ModelList:
+        async with client:
             return await client.models.list()
+
+    from rich.table import Table
 
     with exit_codes():
         if known:
@@ -136,8 +173,10 @@ def models(
             return
         if kind is not None:
             raise ConfigError("--kind goes with --known: the platform does not say of which kind a model is")
-        found = asyncio.run(fetch())
+        found = asyncio.run(fetch(client_of(base_url, timeout)))
         if json_wanted:
+            import msgspec
+
             say(console(), f"{msgspec.json.encode(found).decode()}\n")
             return
         table = Table("model", "owned by", box=None, pad_edge=False, header_style="dim")
@@ -146,22 +185,27 @@ def models(
         console().print(table)
 
 
-@app.command()
 def endpoints(
-    holds: Annotated[str | None, typer.Argument(help="Only those with this text in their path or name.")] = None,
+    holds: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="Only those with this text in their path or name.")
+    ] = None,
     json_wanted: Annotated[bool, typer.Option("--json", help="Print one JSON list and nothing else.")] = False,
 ) -> None:
     """List every call of the client: verb, path, method and types. Needs no key and asks nobody."""
+    from . import endpoints as endpoint_list
+
     with exit_codes():
         endpoint_list.show(holds, as_json=json_wanted)
 
 
-@app.command()
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8080,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Serve a simulated GLM service on this machine until Ctrl-C."""
+    from ..simulator import Simulator
 
     async def serve() -> None:
         async with Simulator(host=host, port=port, record=False) as simulator:
@@ -178,21 +222,51 @@ def simulate(
             raise typer.Exit(1) from None
 
 
-@app.command()
 def demo(
-    model: Model = MODEL,
+    model: Annotated[str, model_option(kinds=CHAT)] = MODEL,
     base_url: BaseURL = None,
     simulated: Annotated[bool, typer.Option("--simulated", help="Do not use the key of the environment.")] = False,
 ) -> None:
     """Hold a short conversation with thinking and a streamed tool call; without a key, with a simulated service."""
+    from . import demo as demonstration
+
     with exit_codes():
         asyncio.run(demonstration.demonstrate(model, base_url, simulated=simulated, console=console()))
 
 
-for _command in (run_many, embed, media.image, media.video, speech.transcribe, speech.speak):
-    app.command()(_command)
-app.add_typer(files.app, name="files")
-app.add_typer(batches.app, name="batch")
+_TALK, _MAKE, _MANY, _FILES, _TOOLS = "Talk", "Make", "Many", "Files", "Tools"
+COMMANDS: tuple[tuple[Any, ...], ...] = (
+    # panel, name, what it does, examples
+    (_TALK, "chat", chat,
+     'zhipu-async chat "Why is the sky blue?"', "git diff | zhipu-async chat - --system 'Review this change.'",
+     'zhipu-async chat --image photo.jpg "What is this?"', "zhipu-async chat"),
+    (_TALK, "demo", demo, "zhipu-async demo --simulated"),
+    (_MAKE, "image", media.image, 'zhipu-async image "a fox in the snow" --out fox.png --size 1280x1280'),
+    (_MAKE, "video", media.video,
+     'zhipu-async video "waves at night" --out waves.mp4', "zhipu-async video --image first.png --image last.png"),
+    (_MAKE, "speak", speech.speak, 'zhipu-async speak "Good morning" --out hello.wav'),
+    (_MAKE, "transcribe", speech.transcribe, "zhipu-async transcribe meeting.mp3 --hotword GLM"),
+    (_MAKE, "embed", embed,
+     "zhipu-async embed --file texts.txt > vectors.jsonl", 'zhipu-async embed --query "pets" cat dog stone'),
+    (_MANY, "run", run_many,
+     'zhipu-async run cities.csv -o answers.jsonl --template "The river of {city}?"',
+     "zhipu-async run cities.csv -o answers.jsonl --resume"),
+    (_MANY, "batch", batches.app, "zhipu-async batch run calls.jsonl"),
+    (_MANY, "bench", bench.app, "zhipu-async bench --model glm-4.6 --concurrency 1,8,32 --requests 200"),
+    (_FILES, "files", files.app, "zhipu-async files upload calls.jsonl --purpose batch"),
+    (_TOOLS, "doctor", doctor,
+     "zhipu-async doctor", "zhipu-async doctor --base-url zai --ask glm-4.6,glm-4.7-flash"),
+    (_TOOLS, "models", models, "zhipu-async models", "zhipu-async models --known --kind vision"),
+    (_TOOLS, "endpoints", endpoints, "zhipu-async endpoints audio"),
+    (_TOOLS, "simulate", simulate, "zhipu-async simulate --port 8080"),
+)  # fmt: skip
+"""Every command with its panel, and lines for the end of its help that can be typed as they stand."""
+
+for _panel, _name, _command, *_lines in COMMANDS:
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name, rich_help_panel=_panel, epilog=examples(*_lines))
+    else:
+        app.command(_name, rich_help_panel=_panel, epilog=examples(*_lines))(_command)
 
 
 def _enable_line_editing() -> None:
@@ -202,6 +276,15 @@ def _enable_line_editing() -> None:
 
 
 def run() -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit; with 141, as a shell shows it, when nobody reads the output any more."""
     tolerate_odd_encodings()
-    app()
+    if os.environ.get("NO_COLOR"):  # else the help would still be bold and dim
+        from typer import rich_utils
+
+        rich_utils.COLOR_SYSTEM = None
+    try:
+        app(prog_name="zhipu-async")  # also for python -m zhipu_async
+    except SystemExit as end:
+        if end.code == 1 and getattr(end.__context__, "errno", None) == errno.EPIPE:
+            raise SystemExit(READER_GONE) from None
+        raise

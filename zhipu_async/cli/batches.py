@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from rich.table import Table
 
-from ..client import AsyncZhipuAI
 from ..config import check_seconds
 from ..errors import BadRequestError, ConfigError, DecodeError, NotFoundError, TaskFailed, ZhipuError
 from ..types.batches import Batch
@@ -20,7 +19,10 @@ from . import progress
 from .batch_lines import check_lines
 from .files import fetch, moment, show_table
 from .outputs import check_apart, check_output, shown
-from .shared import AsJSON, BaseURL, Force, exit_codes, perform, remark, resumable, write_line
+from .shared import AsJSON, BaseURL, Force, examples, exit_codes, perform, remark, resumable, write_line
+
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
 
 _HOPELESS = (TaskFailed, BadRequestError, NotFoundError)
 """Errors of a batch that is no more, or never was."""
@@ -29,17 +31,21 @@ app = typer.Typer(help="Have many calls answered within a day, from a file of JS
 
 ID = Annotated[str, typer.Argument(metavar="ID", help="The id of a batch.")]
 Timeout = Annotated[
-    float | None, typer.Option(help="Longest wait in seconds; the batch goes on. Default: as long as it takes.")
+    float | None,
+    typer.Option(metavar="SECONDS", help="Longest wait; the batch goes on. Default: as long as it takes."),
 ]
 
 
-@app.command()
+@app.command(epilog=examples("zhipu-async batch run calls.jsonl --out answers.jsonl"))
 def run(
     source: Annotated[Path, typer.Argument(metavar="INPUT.jsonl", help="The calls, one JSON object per line.")],
     out: Annotated[
-        Path | None, typer.Option(help="Where to save the answers. Default: INPUT.results.jsonl; errors beside it.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to save the answers. Default: INPUT.results.jsonl; errors beside it."),
     ] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Default: the url of the lines.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Which call the lines are for. Default: the url of the lines.")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the answers, or only begin and print the id.")] = True,
     keep_input: Annotated[bool, typer.Option("--keep-input", help="Leave the uploaded file there.")] = False,
     timeout: Timeout = None,
@@ -81,7 +87,7 @@ def run(
         perform(base_url, work)
 
 
-@app.command()
+@app.command(epilog=examples("zhipu-async batch status batch_1791490810192076800"))
 def status(identity: ID, json_wanted: AsJSON = False, base_url: BaseURL = None) -> None:
     """Say how a batch stands."""
 
@@ -92,9 +98,9 @@ def status(identity: ID, json_wanted: AsJSON = False, base_url: BaseURL = None) 
         perform(base_url, work)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("zhipu-async batch list --limit 5"))
 def list_batches(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="BATCHES", min=1, help="At most so many.")] = 20,
     json_wanted: AsJSON = False,
     base_url: BaseURL = None,
 ) -> None:
@@ -120,7 +126,7 @@ def list_batches(
         perform(base_url, work)
 
 
-@app.command()
+@app.command(epilog=examples("zhipu-async batch cancel batch_1791490810192076800"))
 def cancel(identity: ID, json_wanted: AsJSON = False, base_url: BaseURL = None) -> None:
     """Cancel a batch; what is answered by then can be fetched."""
 
@@ -131,11 +137,12 @@ def cancel(identity: ID, json_wanted: AsJSON = False, base_url: BaseURL = None) 
         perform(base_url, work)
 
 
-@app.command()
+@app.command(epilog=examples("zhipu-async batch results batch_1791490810192076800 --wait --out answers.jsonl"))
 def results(
     identity: ID,
     out: Annotated[
-        str, typer.Option(help="Where to save the answers, errors beside them; - is standard output.")
+        str,
+        typer.Option(metavar="FILE", help="Where to save the answers, errors beside them; - is standard output."),
     ] = "-",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done.")] = False,
     timeout: Timeout = None,

@@ -5,16 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from ..attachments import read
-from ..client import AsyncZhipuAI
 from ..errors import ConfigError, DecodeError
 from . import progress
-from .shared import AsJSON, BaseURL, at_terminal, exit_codes, output_is_terminal, perform, piped, write_line
+from .shared import (
+    AsJSON,
+    BaseURL,
+    at_terminal,
+    exit_codes,
+    model_option,
+    output_is_terminal,
+    perform,
+    piped,
+    write_line,
+)
+
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
 
 MODEL = "embedding-3"
 PER_REQUEST = 64
@@ -40,15 +52,19 @@ class Found(msgspec.Struct, kw_only=True):
 
 def embed(
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts; - reads lines from standard input.")
+        list[str] | None, typer.Argument(metavar="TEXT...", help="Texts; - reads lines from standard input.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with a text per line; blank lines are left out.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A text per line; blank lines are left out.")
+    ] = None,
     query: Annotated[
-        str | None, typer.Option(help="Print the texts, the nearest to this one first, in place of vectors.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Print the texts, the nearest to this one first, in place of vectors."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Model id.")] = MODEL,
+    model: Annotated[str, model_option(kinds=("embedding",))] = MODEL,
     dimensions: Annotated[
-        int | None, typer.Option(min=1, help="Length of the vectors: 256, 512, 1024 or 2048; embedding-3 only.")
+        int | None,
+        typer.Option(metavar="NUMBERS", min=1, help="Length of a vector: 256, 512, 1024 or 2048; embedding-3 only."),
     ] = None,
     json_wanted: AsJSON = False,
     base_url: BaseURL = None,

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from rich.table import Table
 
-from ..client import AsyncZhipuAI
 from ..downloads import Download
 from ..errors import BadRequestError, NotFoundError, ZhipuError
 from ..types.files import FileObject
 from . import progress
 from .outputs import check_output, shown, size_of
-from .shared import AsJSON, BaseURL, Force, JSONLines, exit_codes, perform, write_bytes, write_line
+from .shared import AsJSON, BaseURL, Force, JSONLines, examples, exit_codes, perform, write_bytes, write_line
 from .terminal import complain, console
 
-PURPOSES = "batch, code-interpreter, agent, voice-clone-input, user_data"
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
+
+PURPOSES = ("batch", "code-interpreter", "agent", "voice-clone-input", "user_data")
+
+
+def _complete_purpose() -> list[str]:
+    return [*PURPOSES]
+
+
+_PURPOSE: dict[str, Any] = {"metavar": "PURPOSE", "autocompletion": _complete_purpose}
 
 app = typer.Typer(help="Upload, list, fetch and delete files of the account.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog=examples("zhipu-async files upload calls.jsonl --purpose batch"))
 def upload(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files.")],
-    purpose: Annotated[str, typer.Option(help=f"What they are for: {PURPOSES}.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="What to upload.")],
+    purpose: Annotated[str, typer.Option(**_PURPOSE, help=f"What they are for: {', '.join(PURPOSES)}.")],
     json_wanted: JSONLines = False,
     base_url: BaseURL = None,
 ) -> None:
@@ -49,10 +58,10 @@ def upload(
         perform(base_url, work)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("zhipu-async files list --purpose batch --limit 10"))
 def list_files(
-    purpose: Annotated[str, typer.Option(help=f"Which files: {PURPOSES}.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many. Default: all.")] = None,
+    purpose: Annotated[str, typer.Option(**_PURPOSE, help=f"Which files: {', '.join(PURPOSES)}.")],
+    limit: Annotated[int | None, typer.Option(metavar="FILES", min=1, help="At most so many. Default: all.")] = None,
     json_wanted: AsJSON = False,
     base_url: BaseURL = None,
 ) -> None:
@@ -79,10 +88,10 @@ def list_files(
         perform(base_url, work)
 
 
-@app.command()
+@app.command(epilog=examples("zhipu-async files get 1725435402_e5bc --out answers.jsonl"))
 def get(
     identity: Annotated[str, typer.Argument(metavar="ID", help="The id of a file of a batch; others stay there.")],
-    out: Annotated[str, typer.Option(help="Where to save it; - is standard output.")] = "-",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Where to save it; - is standard output.")] = "-",
     force: Force = False,
     base_url: BaseURL = None,
 ) -> None:
@@ -99,7 +108,7 @@ def get(
         perform(base_url, work)
 
 
-@app.command()
+@app.command(epilog=examples("zhipu-async files delete 1725435402_e5bc"))
 def delete(
     identities: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of files.")],
     base_url: BaseURL = None,

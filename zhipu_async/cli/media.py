@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 import typer
 
 from ..attachments import ImagePart
-from ..client import AsyncZhipuAI
 from ..config import check_seconds
 from ..downloads import writing
 from ..errors import BadRequestError, ConfigError, DecodeError, NotFoundError, TaskFailed, ZhipuError
@@ -23,7 +22,21 @@ from ..types.images import GeneratedImage
 from ..types.tasks import AsyncTask, ImageTask, VideoTask
 from . import progress
 from .outputs import check_output, name_for, shown
-from .shared import AsJSON, BaseURL, Force, exit_codes, perform, remark, resumable, text_of, write_line
+from .shared import (
+    AsJSON,
+    BaseURL,
+    Force,
+    exit_codes,
+    model_option,
+    perform,
+    remark,
+    resumable,
+    text_of,
+    write_line,
+)
+
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
 
 IMAGE_MODEL = "cogview-4-250304"
 """Known to both platforms (media.md section 1)."""
@@ -39,10 +52,18 @@ _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _HOPELESS = (TaskFailed, BadRequestError, NotFoundError)
 """Errors of a task that is no more, or never was."""
 
-Out = Annotated[Path | None, typer.Option(help="Where to save it. Default: named after the prompt and the time.")]
-Task = Annotated[str | None, typer.Option(help="Make nothing: wait for the task of this id, which was created before.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Where to save it. Default: named after the prompt and the time.")
+]
+Size = Annotated[
+    str | None, typer.Option(metavar="WxH", help="Pixels across and down, like 1280x1280. Default: the model's.")
+]
+Task = Annotated[
+    str | None, typer.Option(metavar="ID", help="Make nothing: wait for this task, which was created before.")
+]
 TaskSeconds = Annotated[
-    float | None, typer.Option(help="Longest wait in seconds; the task goes on. Default: as long as it takes.")
+    float | None,
+    typer.Option(metavar="SECONDS", help="Longest wait; the task goes on. Default: as long as it takes."),
 ]
 
 
@@ -82,13 +103,20 @@ class Order:
 
 
 def image(
-    prompt: Annotated[str | None, typer.Argument(help="What to draw; - reads standard input.")] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="What to draw; - reads standard input.")
+    ] = None,
     out: Out = None,
     model: Annotated[
-        str | None, typer.Option(help=f"Default: {IMAGE_MODEL}, with --async {TASK_IMAGE_MODEL}.", show_default=False)
+        str | None,
+        model_option(
+            f"Model id. Default: {IMAGE_MODEL}, with --async {TASK_IMAGE_MODEL}.", kinds=("image",), show_default=False
+        ),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="WxH in pixels, like 1280x1280. Default: the model's.")] = None,
-    quality: Annotated[Literal["hd", "standard"] | None, typer.Option(help="hd takes longer.")] = None,
+    size: Size = None,
+    quality: Annotated[
+        Literal["hd", "standard"] | None, typer.Option(help="How well it is drawn; hd takes longer.")
+    ] = None,
     deferred: Annotated[bool, typer.Option("--async", help="As a task, which outlives a lost connection.")] = False,
     task: Task = None,
     timeout: TaskSeconds = None,
@@ -101,45 +129,58 @@ def image(
         words = _prompt(prompt, task, needed=True)
         order = _order("image", out, words or task or "", ".png", force, timeout, json_wanted, base_url)
 
-        async def work(client: AsyncZhipuAI) -> None:
-            await check_output(order.path, force=force)
-            if task is not None:
-                await _fetch_task(client, ImageTask(id=task), order)
-                return
+        chosen = model or (TASK_IMAGE_MODEL if deferred else IMAGE_MODEL)
+        arguments: dict[str, Any] = {"model": chosen, "prompt": words or "", "size": size, "quality": quality}
+
+        async def make(client: AsyncZhipuAI) -> None:
             if deferred:
                 with progress.waiting("creating the task"):
-                    created = await client.images.generate_async(
-                        model=model or TASK_IMAGE_MODEL, prompt=words or "", size=size, quality=quality
-                    )
+                    created = await client.images.generate_async(**arguments)
                 await _fetch_new(client, created, order)
                 return
             with progress.waiting("making the image"):
-                answer = await client.images.generate(
-                    model=model or IMAGE_MODEL, prompt=words or "", size=size, quality=quality, timeout=timeout
-                )
-            await _save(client, answer.data, order, Made(path="", bytes=0, model=model or IMAGE_MODEL))
+                answer = await client.images.generate(**arguments, timeout=timeout)
+            await _save(client, answer.data, order, Made(path="", bytes=0, model=chosen))
 
-        perform(base_url, work)
+        _carry_out(order, None if task is None else ImageTask(id=task), make)
 
 
 def video(
-    prompt: Annotated[str | None, typer.Argument(help="What to show; - reads standard input.")] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="What to show; - reads standard input.")
+    ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option("--image", help="A picture by path or URL: the first frame, then the last, or references."),
+        typer.Option(
+            "--image",
+            metavar="FILE|URL",
+            help="A picture: the first frame, then the last, or references. May be repeated.",
+        ),
     ] = None,
     out: Out = None,
     model: Annotated[
         str | None,
-        typer.Option(help=f"Default: {VIDEO_MODEL}, with two pictures {TWO_FRAME_MODEL}.", show_default=False),
+        model_option(
+            f"Model id. Default: {VIDEO_MODEL}, with two pictures {TWO_FRAME_MODEL}.",
+            kinds=("video",),
+            show_default=False,
+        ),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="WxH in pixels, like 1920x1080. Default: the model's.")] = None,
-    quality: Annotated[Literal["speed", "quality"] | None, typer.Option(help="What matters more.")] = None,
-    fps: Annotated[int | None, typer.Option(min=1, help="Frames per second: 30 or 60.")] = None,
-    duration: Annotated[int | None, typer.Option(min=1, help="Seconds, where the model has a choice.")] = None,
+    size: Size = None,
+    quality: Annotated[
+        Literal["speed", "quality"] | None, typer.Option(help="What matters more. Default: the model's.")
+    ] = None,
+    fps: Annotated[int | None, typer.Option(metavar="FRAMES", min=1, help="Frames per second: 30 or 60.")] = None,
+    duration: Annotated[
+        int | None, typer.Option(metavar="SECONDS", min=1, help="Length, where the model has a choice.")
+    ] = None,
     audio: Annotated[bool | None, typer.Option("--audio/--no-audio", help="With sound. Default: the model's.")] = None,
-    style: Annotated[Literal["general", "anime"] | None, typer.Option(help="viduq1-text only.")] = None,
-    aspect_ratio: Annotated[Literal["16:9", "9:16", "1:1"] | None, typer.Option(help="Some Vidu models.")] = None,
+    style: Annotated[
+        Literal["general", "anime"] | None, typer.Option(help="How it is drawn; viduq1-text only.")
+    ] = None,
+    aspect_ratio: Annotated[
+        Literal["16:9", "9:16", "1:1"] | None, typer.Option(help="Width to height; some Vidu models.")
+    ] = None,
     movement: Annotated[
         Literal["auto", "small", "medium", "large"] | None, typer.Option(help="How much moves; Vidu models.")
     ] = None,
@@ -158,11 +199,7 @@ def video(
         order = _order("video", out, words or task or "video", ".mp4", force, timeout, json_wanted, base_url)
         chosen = model or (TWO_FRAME_MODEL if len(places) > 1 else VIDEO_MODEL)
 
-        async def work(client: AsyncZhipuAI) -> None:
-            await check_output(order.path, force=force)
-            if task is not None:
-                await _fetch_task(client, VideoTask(id=task), order)
-                return
+        async def make(client: AsyncZhipuAI) -> None:
             pictures = [await _picture(place) for place in places]
             with progress.waiting("creating the task"):
                 created = await client.videos.generate(
@@ -180,7 +217,7 @@ def video(
                 )
             await _fetch_new(client, created, order)
 
-        perform(base_url, work)
+        _carry_out(order, None if task is None else VideoTask(id=task), make)
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -211,6 +248,21 @@ def _order(
     check_seconds("--timeout", timeout)  # now, and not when the task has been paid for
     path = name_for(words, ending) if out is None else out
     return Order(command, path, out is not None, force, timeout, as_json, base_url)
+
+
+def _carry_out(
+    order: Order, ordered: AsyncTask | None, make: Callable[[AsyncZhipuAI], Coroutine[Any, Any, None]]
+) -> None:
+    """Wait for what was ``ordered`` before, or ``make`` it; the output is checked first."""
+
+    async def work(client: AsyncZhipuAI) -> None:
+        await check_output(order.path, force=order.force)
+        if ordered is not None:
+            await _fetch_task(client, ordered, order)
+        else:
+            await make(client)
+
+    perform(order.base_url, work)
 
 
 async def _picture(place: str) -> str:

@@ -10,18 +10,16 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import typer
 
-from ..client import AsyncZhipuAI
 from ..config import check_seconds
 from ..errors import ConfigError, ZhipuError
-from ..fanout import FanOut
 from ..journal import Journal
 from ..journal.file import open_file
 from ..outcomes import Outcome, RunProgress
@@ -30,21 +28,52 @@ from . import progress
 from .outputs import check_apart, check_output, shown
 from .run_calls import Reading
 from .run_input import Format, Input, opened, template_of
+from .run_options import (
+    AnyModel,
+    Concurrency,
+    Deadline,
+    Dedupe,
+    Errors,
+    First,
+    IdColumn,
+    InputFormat,
+    MaxConcurrency,
+    MaxRetries,
+    Ordered,
+    Out,
+    Overwrite,
+    PromptTemplate,
+    Resume,
+    Source,
+    SummaryAsJSON,
+    TokenBudget,
+    Travel,
+    Via,
+)
 from .run_output import FailedCalls, Printer
 from .run_summary import Summary, Tally
-from .shared import BaseURL, Force, client_of, exit_codes, output_is_terminal, remark, resumable, write_line
+from .shared import (
+    BaseURL,
+    MaxTokens,
+    System,
+    Temperature,
+    Thinks,
+    client_of,
+    exit_codes,
+    output_is_terminal,
+    remark,
+    resumable,
+    write_line,
+)
+
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
+    from ..fanout import FanOut
 
 _SHOWN_EVERY = 0.2
 """Seconds between two looks at how far the run is."""
 _ONLY_CALLS = ("concurrency", "max_concurrency", "deadline", "max_retries", "token_budget", "dedupe")
 """Options of calls that the service's batches do not have."""
-
-
-class Via(StrEnum):
-    """How the calls travel."""
-
-    CALLS = "calls"
-    BATCH = "batch"
 
 
 class Run(Protocol):
@@ -78,56 +107,29 @@ class Plan:
 
 def run(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT",
-            help="A file, or - for standard input: JSON lines (prompts, chats, lines of a batch file), CSV, or text.",
-        ),
-    ],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="Where answers go, one JSON object per line; - is standard output.")
-    ],
-    model: Annotated[str | None, typer.Option(help="Model id, over that of the lines.")] = None,
-    system: Annotated[str | None, typer.Option(help="Instructions before each prompt.")] = None,
-    template: Annotated[
-        str | None,
-        typer.Option(help="The prompt, with {column}, or {line} of plain text; {{ is a brace. @FILE reads a file."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the output of an earlier run.")] = False,
-    force: Force = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many, from the beginning.")] = None,
-    ordered: Annotated[bool, typer.Option("--ordered", help="Put the answers into the input's order at the end.")] = (
-        False
-    ),
-    errors: Annotated[
-        Path | None, typer.Option(help="Where failed calls go, as an input that can be run again.")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Calls at the same time. Default: finds the account's limit.")
-    ] = None,
-    max_concurrency: Annotated[int | None, typer.Option(min=1, help="The most that it tries.")] = None,
-    deadline: Annotated[float | None, typer.Option(help="Seconds for each call with all repeats.")] = None,
-    max_retries: Annotated[
-        int | None, typer.Option(min=0, help="Repeats of a failed call; refusals for load do not count.")
-    ] = None,
-    token_budget: Annotated[int | None, typer.Option(min=1, help="Stop when so many tokens are used.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of an answer.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0.0 to 1.0.")] = None,
-    thinking: Annotated[
-        bool | None, typer.Option("--thinking/--no-thinking", help="Whether to think first. Default: the model's.")
-    ] = None,
-    dedupe: Annotated[bool, typer.Option("--dedupe", help="Ask identical calls once.")] = False,
-    input_format: Annotated[Format, typer.Option(help="What the input is. auto: by its name or beginning.")] = (
-        Format.AUTO
-    ),
-    id_column: Annotated[
-        str | None, typer.Option(help="The column or field with the ids. Default: custom_id or id.")
-    ] = None,
-    via: Annotated[Via, typer.Option(help="Calls of their own, or the service's batches: cheaper, within a day.")] = (
-        Via.CALLS
-    ),
-    json_wanted: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+    source: Source,
+    out: Out,
+    model: AnyModel = None,
+    system: System = None,
+    template: PromptTemplate = None,
+    resume: Resume = False,
+    force: Overwrite = False,
+    limit: First = None,
+    ordered: Ordered = False,
+    errors: Errors = None,
+    concurrency: Concurrency = None,
+    max_concurrency: MaxConcurrency = None,
+    deadline: Deadline = None,
+    max_retries: MaxRetries = None,
+    token_budget: TokenBudget = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    thinking: Thinks = None,
+    dedupe: Dedupe = False,
+    input_format: InputFormat = Format.AUTO,
+    id_column: IdColumn = None,
+    via: Travel = Via.CALLS,
+    json_wanted: SummaryAsJSON = False,
     base_url: BaseURL = None,
 ) -> None:
     """Answer many prompts or calls. The answers are the journal: after a crash, --resume goes on.

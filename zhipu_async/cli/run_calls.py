@@ -11,7 +11,6 @@ from typing import Any, cast
 import msgspec
 
 from ..binding import Events, Method
-from ..catalogue import rows
 from ..config import Timeouts
 from ..errors import ConfigError
 from ..protocol import codec
@@ -222,6 +221,8 @@ def _is_conversation(messages: Any) -> bool:
 @cache
 def endpoints() -> Mapping[str, Method[..., Any, Any]]:
     """The calls that a line can ask for, by url: those that send JSON and can answer with something whole."""
+    from ..catalogue import rows  # with all of the client
+
     methods = [row[-1] for row in rows()]  # as an attribute it would be bound
     return {
         _url(method.endpoint.path): method

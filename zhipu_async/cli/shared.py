@@ -7,27 +7,82 @@ import contextlib
 import errno
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Generator
-from typing import Annotated, Any, TextIO
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from ..client import AsyncZhipuAI
+from ..config import PLATFORMS
 from ..errors import ConfigError, ZhipuError
-from ..telemetry import Event
+from ..models import MODELS, Kind
 from .terminal import complain, console, say
+
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
+    from ..telemetry import Event
 
 logger = logging.getLogger("zhipu_async.cli")
 
+# ---------------------------------------------------------------- common options
+
+
+def model_option(
+    help: str = "Model id.",
+    *,
+    kinds: Sequence[Kind],
+    several: bool = False,
+    metavar: str = "MODEL",
+    show_default: bool = True,
+) -> Any:
+    """A ``--model``; the shell is offered those of these kinds that are known. ``several``: with commas between."""
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        before, comma, _ = incomplete.rpartition(",") if several else ("", "", "")
+        found = [info for info in MODELS.values() if info.kind in kinds]
+        return [(f"{before}{comma}{info.id}", f"{info.kind}{', free' * info.free}") for info in found]
+
+    return typer.Option(help=help, metavar=metavar, autocompletion=complete, show_default=show_default)
+
+
+def _complete_endpoint() -> list[tuple[str, str]]:
+    return [(name, url.removeprefix("https://")) for name, url in PLATFORMS.items()]
+
+
 BaseURL = Annotated[
-    str | None, typer.Option(help="bigmodel, zai, bigmodel-coding, zai-coding or a URL. Default: the key's platform.")
+    str | None,
+    typer.Option(
+        metavar="NAME|URL",
+        help=f"{', '.join(PLATFORMS)} or a URL. Default: the key's platform.",
+        autocompletion=_complete_endpoint,
+    ),
 ]
 Seconds = Annotated[
-    float | None, typer.Option(help="Longest wait in seconds with nothing in hand: for the first token, then between.")
+    float | None,
+    typer.Option(
+        metavar="SECONDS", help="Longest wait with nothing in hand: for the first token, then between. Default: 300."
+    ),
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 JSONLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output if it exists.")]
+System = Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions before each question.")]
+Thinks = Annotated[
+    bool | None, typer.Option("--thinking/--no-thinking", help="Whether to think first. Default: the model's.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(metavar="TOKENS", min=1, help="Most tokens of thinking and answer together.")
+]
+Temperature = Annotated[
+    float | None, typer.Option(metavar="0.0-1.0", help="How freely to choose words. Default: the model's.")
+]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help. Blank lines between: some versions of typer join those that have none."""
+    return "\n\n".join(("Examples:", *lines))
+
+
+# ---------------------------------------------------------------- running a command
 
 
 @contextlib.contextmanager
@@ -46,14 +101,17 @@ def exit_codes() -> Generator[None, None, None]:
 
 def client_of(base_url: str | None, timeout: float | None = None) -> AsyncZhipuAI:
     """The client of a command; its events go to the log."""
+    from ..client import AsyncZhipuAI  # here, and not for --help and completion
+
     return AsyncZhipuAI(base_url=base_url, timeout=timeout, hooks=[_log])
 
 
 def perform(base_url: str | None, work: Callable[[AsyncZhipuAI], Coroutine[Any, Any, None]]) -> None:
     """Run ``work`` with a client of its own, on a loop of its own."""
+    client = client_of(base_url)  # before the loop runs: what it imports takes a moment
 
     async def run() -> None:
-        async with client_of(base_url) as client:
+        async with client:
             await work(client)
 
     asyncio.run(run())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
 
-from ..client import AsyncZhipuAI
 from ..errors import ConfigError, ZhipuError
-from ..types.audio import Transcription
+from ..types.audio import Transcription, TranscriptionChunk
 from . import progress
 from .outputs import check_output, name_for, shown, size_of
 from .shared import (
@@ -19,6 +17,7 @@ from .shared import (
     Force,
     JSONLines,
     exit_codes,
+    model_option,
     output_is_terminal,
     perform,
     text_of,
@@ -26,6 +25,10 @@ from .shared import (
     write_line,
 )
 from .terminal import console, say
+
+if TYPE_CHECKING:
+    from ..client import AsyncZhipuAI
+    from ..streaming import Stream
 
 LISTENER = "glm-asr-2512"
 SPEAKER = "glm-tts"
@@ -45,15 +48,16 @@ class Heard(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def transcribe(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings: .wav or .mp3, up to 25 MB.")],
-    model: Annotated[str, typer.Option(help="Model id.")] = LISTENER,
+    model: Annotated[str, model_option(kinds=("transcription",))] = LISTENER,
     stream: Annotated[
         bool | None,
         typer.Option("--stream/--no-stream", help="Print the text as it is understood. Default: at a terminal."),
     ] = None,
     hotwords: Annotated[
-        list[str] | None, typer.Option("--hotword", help="A name or term to listen for. May be repeated.")
+        list[str] | None,
+        typer.Option("--hotword", metavar="WORD", help="A name or term to listen for. May be repeated."),
     ] = None,
-    context: Annotated[str | None, typer.Option(help="What was said before the recording.")] = None,
+    context: Annotated[str | None, typer.Option(metavar="TEXT", help="What was said before the recording.")] = None,
     json_wanted: JSONLines = False,
     base_url: BaseURL = None,
 ) -> None:
@@ -76,26 +80,20 @@ def transcribe(
                     raise
 
         async def hear(client: AsyncZhipuAI, file: Path) -> None:
-            if streamed:
-                await _hear_streamed(client, file, model, hotwords, context)
-                return
             with progress.transferring(shown(file)) as line:
                 heard = await client.audio.transcriptions.create(
-                    file=file, model=model, hotwords=hotwords, prompt=context, progress=line
+                    file=file, model=model, hotwords=hotwords, prompt=context, progress=line, stream=streamed or None
                 )
-            write_line(_json(file, heard) if json_wanted else heard.text)
+            if isinstance(heard, Transcription):
+                write_line(_json(file, heard) if json_wanted else heard.text)
+            else:
+                await _show(heard)
 
         perform(base_url, work)
 
 
-async def _hear_streamed(
-    client: AsyncZhipuAI, file: Path, model: str, hotwords: Sequence[str] | None, context: str | None
-) -> None:
+async def _show(stream: Stream[TranscriptionChunk, Transcription]) -> None:
     """Print the text piece by piece, and the whole once more where the service has corrected itself in the end."""
-    with progress.transferring(shown(file)) as line:
-        stream = await client.audio.transcriptions.create(
-            file=file, model=model, hotwords=hotwords, prompt=context, progress=line, stream=True
-        )
     printed = ""
     async with stream:
         try:
@@ -124,17 +122,26 @@ def _json(file: Path, heard: Transcription) -> str:
 
 
 def speak(
-    text: Annotated[str, typer.Argument(help="What to say, up to 1024 characters; - reads standard input.")],
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="What to say, up to 1024 characters; - reads standard input.")
+    ],
     out: Annotated[
-        str | None, typer.Option(help="Where to save the sound; - writes it to standard output. Default: a new name.")
+        str | None,
+        typer.Option(metavar="FILE", help="Where to save the sound; - is standard output. Default: a new name."),
     ] = None,
-    voice: Annotated[str, typer.Option(help="tongtong, chuichui, xiaochen, ..., or the id of a cloned voice.")] = VOICE,
-    speed: Annotated[float | None, typer.Option(help="0.5 to 2; 1 is as usual.")] = None,
-    volume: Annotated[float | None, typer.Option(help="Above 0, to 10; 1 is as usual.")] = None,
+    voice: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|ID", help="Who speaks: tongtong, chuichui, xiaochen, ..., or the id of a cloned voice."
+        ),
+    ] = VOICE,
+    speed: Annotated[float | None, typer.Option(metavar="0.5-2.0", help="How fast; 1 is as usual.")] = None,
+    volume: Annotated[float | None, typer.Option(metavar="0.0-10.0", help="How loud, above 0; 1 is as usual.")] = None,
     format: Annotated[
-        Literal["wav", "pcm"] | None, typer.Option(help="pcm: samples alone. Default: by the name, else wav.")
+        Literal["wav", "pcm"] | None,
+        typer.Option(help="Of the sound; pcm is samples alone. Default: by the name, else wav."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Model id.")] = SPEAKER,
+    model: Annotated[str, model_option(kinds=("speech",))] = SPEAKER,
     force: Force = False,
     base_url: BaseURL = None,
 ) -> None:
@@ -145,6 +152,14 @@ def speak(
             raise ConfigError("sound is nothing for a terminal: send standard output to a file or a program")
         words = text_of(text, "text")
         path = None if out == "-" else name_for(words, f".{form}") if out is None else Path(out)
+        arguments: dict[str, Any] = {
+            "model": model,
+            "input": words,
+            "voice": voice,
+            "speed": speed,
+            "volume": volume,
+            "response_format": form,
+        }
 
         async def work(client: AsyncZhipuAI) -> None:
             if path is None:
@@ -152,30 +167,12 @@ def speak(
                 return
             await check_output(path, force=force)
             with progress.transferring(shown(path)) as line:
-                await client.audio.speech.to_file(
-                    path,
-                    model=model,
-                    input=words,
-                    voice=voice,
-                    speed=speed,
-                    volume=volume,
-                    response_format=form,
-                    progress=line,
-                )
+                await client.audio.speech.to_file(path, **arguments, progress=line)
             write_line(shown(path))
 
         async def stream_out(client: AsyncZhipuAI) -> None:
             with progress.transferring("speaking") as line:
-                download = await client.audio.speech.open(
-                    model=model,
-                    input=words,
-                    voice=voice,
-                    speed=speed,
-                    volume=volume,
-                    response_format=form,
-                    progress=line,
-                )
-                async with download:
+                async with await client.audio.speech.open(**arguments, progress=line) as download:
                     async for block in download:
                         write_bytes(block)
 

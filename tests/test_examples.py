@@ -78,11 +78,52 @@ SHOWN = {
         r"\nanswer: I deleted 2 files\. Not the others: error: only drafts may be deleted\.\n",
         r"left: \['contract\.txt'\]\n$",
     ],
+    "fastapi_service.py": [
+        r"^200 text/event-stream\n",
+        r"a\|( \w+\|)* lighthouse\| for\?”\|\|\n",
+        r"ended: done after \d\d frames",
+        r"left after: [1-9]\d* bytes\n(ended: left after [^\n]*\n)?",
+        r'\n200 "?Hello',
+        r'\n400 \{"error":\{"status":400,"type":"bad_request"',
+        r'\n200 \{"status":"ready"',
+    ],
+    "aiohttp_service.py": [
+        r"^200 text/event-stream\n",
+        r"event: call\.returned\ndata: [^\n]*Tokyo[^\n]*21",
+        r"event: run\.finished\n[^\n]*\n\ndata: \[DONE\]\n",
+        r"ended: done with 4 messages",
+        r'\n200 \{"status":"ready"',
+    ],
+    "benchmark_models.py": [
+        r"^glm-4\.7-flash, 1 at a time: \d+ tokens/s, TTFT p50 0\.\d+ s",
+        r"\nglm-4\.5-flash, 4 at a time: [^\n]*, 0 refused\n",
+        r"\n4 at a time: glm-4\.5-flash takes 1\.\d+ times as long \([^\n]*\): worse\n$",
+    ],
+    "pydantic_ai_agent.py": [
+        r"(celsius\('(Oslo|Lisbon)'\) gives \d+\n){2}advice: city='Lisbon' celsius=19 pack=\['a light coat'\]\n",
+        r"Go\| to\| [^\n]*\|\n3 requests, [1-9]\d* tokens\nthought: Two cities, two questions\.\n$",
+    ],
+    "any_llm_provider.py": [
+        r"^thought: Which ones still stand\?\nanswer: The Tower of Hercules\.\nIt\| is\| 55\| metres\| high\.\|+\n",
+        r"as a type: Lighthouse\(name='Tower of Hercules', metres=55\)\n",
+        r"InsufficientFundsError: status 429, code 1113\n$",
+    ],
     "many_at_once.py": [
         r"40 answers and 0 failures",
         r"39 squared",
         r"calls at a time: [1-9]",
         r"[1-9]\d* tokens, latency p50 0\.\d+",
+    ],
+    "opentelemetry_prometheus.py": [
+        r"^failed: BadRequestError\nalert: glm-of-tomorrow: error_rate 1 is above 0\.5\n",
+        r'gen_ai_client_token_usage_sum gen_ai_operation_name="chat" gen_ai_request_model="glm-4\.7-flash" '
+        r'gen_ai_token_type="input" [1-9]\d*\.0\n',
+        r'gen_ai_token_type="output" [1-9]\d*\.0\n',
+        r'gen_ai_client_operation_duration_seconds_count (error_type="" )?gen_ai_operation_name="chat" '
+        r'gen_ai_request_model="glm-4\.7-flash" 2\.0\n',
+        r'error_type="BadRequestError" gen_ai_operation_name="chat" gen_ai_request_model="glm-of-tomorrow" 1\.0\n',
+        r"(span:   chat glm-4\.7-flash \{'gen_ai\.response\.finish_reasons': \('stop',\)\}\n){2}",
+        r"\nspan:   chat glm-of-tomorrow [^\n]*'error\.type': 'BadRequestError'[^\n]*\nspan: a visitor's request \n$",
     ],
     "classify_collection.py": [
         r" +conduct +35 ■{35} ",
@@ -166,6 +207,7 @@ SHOWN = {
         r"at once: succeeded .* True",
         r"# Sentences of the Tao Te Ching",
     ],
+    "testing_your_code.py": [r"\b4 passed in "],
     "realtime.py": [r"heard: A sound of 1\.00 seconds", r"lighthouse keeper", r"\d\.\d seconds of sound, completed"],
 }
 """What each example prints, in this order."""

@@ -234,8 +234,10 @@ class Streaming(Method[P, T, CreateMethod[P, T, S, C, E]], Generic[P, T, S, C, E
         return super().call(*args, **_checked_stream(kwargs))
 
     def bound(self, sender: Sender) -> Any:
+        make: Callable[..., Call[T]] = self.call
+
         def method(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-            call = cast(Callable[..., Call[T]], self.call)(*args, **kwargs)
+            call = make(*args, **kwargs)
             return sender.open(call, self._kind) if call.stream else sender.send(call)
 
         return method
@@ -306,7 +308,8 @@ class SpeechMethod(DownloadMethod[P], Generic[P, C, T, S, E]):
     def __call__(self, *args: E.args, **kwargs: E.kwargs) -> Coroutine[Any, Any, Binary | Stream[C, T]]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """The whole file in memory, or its stream."""
-        call = cast(Callable[..., Call[Any]], self._call)(*args, **_checked_stream(kwargs))
+        make: Any = self._call
+        call: Call[Any] = make(*args, **_checked_stream(kwargs))
         if not call.stream:
             return self._sender.fetch(call, Download.read)
         return self._sender.open(call, self._kind(getattr(call.arguments, "encode_format", None)))

@@ -154,8 +154,10 @@ def decode(kind: type[T], body: bytes, drops: list[str] | None = None) -> T:
 
     ``drops`` collects the names of optional fields that did not fit and were left out. DecodeError when that fails too.
     """
+    hashable: Any = kind
     try:
-        return cast(T, decoder(cast(Any, kind)).decode(body))
+        answer: T = decoder(hashable).decode(body)
+        return answer
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     drops = [] if drops is None else drops
@@ -186,7 +188,7 @@ def encode_json(value: Any) -> bytes:
         raise ConfigError(f"the request holds text that is not Unicode (a lone surrogate): {error.reason}") from error
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise ConfigError(f"the request cannot be written as JSON: {error}") from error
-    if b"null" in data and (place := _not_finite(msgspec.to_builtins(value, enc_hook=_plain))):
+    if data.find(b"null") >= 0 and (place := _not_finite(msgspec.to_builtins(value, enc_hook=_plain))):
         raise ConfigError(f"{place} is not a finite number; JSON cannot hold it")
     return data
 

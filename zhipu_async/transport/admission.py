@@ -126,11 +126,10 @@ class Lane:
         enough; where there are several models, those behind it may be of a model that has room."""
         return self.waiting > (WAITING if len(self._names) > 1 else 0)
 
-    def enter_now(self, name: str) -> Slot | None:
+    def enter_now(self, loop: asyncio.AbstractEventLoop, name: str) -> Slot | None:
         """A place for a direct call of a model that does not limit them; None: :meth:`enter` has to be awaited."""
         if self._background or self._limits is not None or not self.metered or self.on_start is not None:
             return None
-        loop = asyncio.get_running_loop()
         queue = self._admission.queue(loop, self._account, name)
         if queue.bound:
             return None

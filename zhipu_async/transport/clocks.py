@@ -37,9 +37,11 @@ class AttemptClock:
     left alone and set anew when it goes off (asyncio's own scope makes a timer for each phase).
     """
 
-    __slots__ = ("_cancelling", "_caps", "_caps_when_sent", "_due", "_expired", "_loop", "_sent", "_task", "_timer")
+    __slots__ = ("_cancelling", "_caps", "_caps_when_sent", "_due", "_expired", "_sent", "_task", "_timer", "loop")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        """The loop of the attempt."""
         self._caps: list[tuple[float, str, float]] = []
         self._caps_when_sent: list[tuple[str, float]] = []
         self._due: tuple[float, str, float] | None = None
@@ -64,11 +66,11 @@ class AttemptClock:
         if sent and not self._sent:
             self._sent = True
             if self._caps_when_sent:
-                now = self._loop.time()
+                now = self.loop.time()
                 self._caps += [(now + length, name, length) for name, length in self._caps_when_sent]
         due = min(self._caps) if self._caps else None
         if seconds is not None and clock is not None:
-            ends = (self._loop.time() + seconds, clock, seconds)
+            ends = (self.loop.time() + seconds, clock, seconds)
             due = ends if due is None or ends < due else due
         self._due = due
         if due is not None:
@@ -77,26 +79,26 @@ class AttemptClock:
     def _set(self, when: float) -> None:
         timer = self._timer
         if timer is None:
-            self._timer = self._loop.call_at(when, self._look)
+            self._timer = self.loop.call_at(when, self._look)
         elif when < timer.when():
             timer.cancel()
-            self._timer = self._loop.call_at(when, self._look)
+            self._timer = self.loop.call_at(when, self._look)
 
     def _look(self) -> None:
         self._timer = None
         if self._due is None:
             return
-        if self._loop.time() < self._due[0]:
+        if self.loop.time() < self._due[0]:
             self._set(self._due[0])
         else:
             self._expired = True
             self._task.cancel()
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self.loop)
         if task is None:
             raise RuntimeError("a call is made inside a task")
-        self._task, self._loop = task, task.get_loop()
+        self._task = task
         self._cancelling = task.cancelling()
         self.phase(None)
         return self

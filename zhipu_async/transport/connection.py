@@ -165,14 +165,16 @@ class Owner(Protocol):
 class Wire:
     """A leased connection and, once its head has arrived, the answer on it. Implements :class:`~.base.Exchange`."""
 
-    def __init__(self, connection: Connection, route: Route, owner: Owner, *, reused: bool) -> None:
+    def __init__(
+        self, connection: Connection, route: Route, owner: Owner, loop: asyncio.AbstractEventLoop, *, reused: bool
+    ) -> None:
         self.connection = connection
         self.route = route
         self.reused = reused
         self._owner: Owner | None = owner
         self.pool: object = None
         """What must live as long as this answer is open."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self._body: Body | None = None

@@ -116,8 +116,9 @@ async def _attempt(
     record: CallRecord,
 ) -> WebSocket:
     record.attempt()
-    clock = AttemptClock()
-    clock.cap("total", timeouts.total, asyncio.get_running_loop().time())
+    loop = asyncio.get_running_loop()
+    clock = AttemptClock(loop)
+    clock.cap("total", timeouts.total, loop.time())
     with clock:
         authorization = await credentials.authorization()
         lease = await lender.lend(url, clock, record, timeouts)

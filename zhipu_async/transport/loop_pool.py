@@ -86,7 +86,7 @@ class LoopPool:
         if connection is None:
             return None
         self.in_use += 1
-        wire = Wire(connection, target.route, self, reused=True)
+        wire = Wire(connection, target.route, self, self._loop, reused=True)
         self._lent.add(wire)
         return wire
 
@@ -115,7 +115,7 @@ class LoopPool:
         except BaseException:
             self._free_slot()
             raise
-        wire = Wire(connection, target.route, self, reused=reused)
+        wire = Wire(connection, target.route, self, self._loop, reused=reused)
         self._lent.add(wire)
         return wire
 

@@ -79,7 +79,7 @@ class SessionPool:
         fresh: bool,
     ) -> Wire:
         """Send ``request`` and wait for the head of its answer; ``fresh``: on a connection that carried nothing yet."""
-        pool = self._loops.get(asyncio.get_running_loop())
+        pool = self._loops.get(clock.loop)
         if pool is None or pool.closed or self._closed:
             pool = await self._here()
         target = self._target(request.url)

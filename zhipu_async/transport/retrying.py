@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from string import punctuation
@@ -131,7 +132,7 @@ class RetryingTransport:
 
     async def attempt(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]]) -> T:
         """One attempt; the idle race is repeated at once on a fresh connection and counts as the same attempt."""
-        call.begin(asyncio.get_running_loop().time())
+        call.begin()
         try:
             return await self._once(call, receive, fresh=call.request.creates or not call.request.repeatable)
         except TransportError as error:
@@ -143,7 +144,7 @@ class RetryingTransport:
     async def _once(self, call: _CallUnderWay, receive: Callable[[Exchange], Awaitable[T]], *, fresh: bool) -> T:
         request, record = call.request, call.record
         timeouts = request.timeouts
-        clock = AttemptClock()
+        clock = AttemptClock(call.loop)
         clock.cap("total", timeouts.total, call.began)
         if request.stream:
             clock.cap("stream_total", timeouts.stream_total, call.began)
@@ -151,7 +152,9 @@ class RetryingTransport:
         try:
             with clock:
                 name = (request.model or request.endpoint).lower()
-                slot = self._lane.enter_now(name) or await self._lane.enter(name, record, repeat=record.attempts > 1)
+                slot = self._lane.enter_now(call.loop, name)
+                if slot is None:
+                    slot = await self._lane.enter(name, record, repeat=record.attempts > 1)
                 call.waits = False
                 headers = request.headers
                 try:
@@ -212,10 +215,12 @@ class _CallUnderWay:
         self.request = request
         self.record = record
         self.history: list[AttemptRecord] = []
-        self.began = asyncio.get_running_loop().time()
+        self.loop = asyncio.get_running_loop()
+        self.began = self.loop.time()
         timeouts = request.timeouts
-        ends = (timeouts.total, timeouts.stream_total if request.stream else None)
-        self.deadline = min((seconds for seconds in ends if seconds is not None), default=None)
+        self.deadline = timeouts.total
+        if request.stream and timeouts.stream_total is not None:
+            self.deadline = min(timeouts.stream_total, math.inf if timeouts.total is None else timeouts.total)
         self._credentials = credentials
         self._policy = policy
         self._lane = lane
@@ -228,9 +233,10 @@ class _CallUnderWay:
         """The last refusal for load, which is why the call waits again."""
         self._delay: float | None = None
 
-    def begin(self, now: float) -> None:
+    def begin(self) -> None:
         """An attempt begins."""
-        self._attempt_began = now
+        if self.history:
+            self._attempt_began = self.loop.time()
         self.waits = True
         self.record.attempt()
 
@@ -240,7 +246,7 @@ class _CallUnderWay:
             self.record.attempts -= 1
             error.add_note("not sent: its turn did not come")
             return False
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         self._refusals += (refusal := refused(error))
         if refusal:
             self.refusal = error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
 
 
 class AnswerHeaders(Mapping[str, str]):
@@ -11,7 +14,7 @@ class AnswerHeaders(Mapping[str, str]):
 
     __slots__ = ("_came", "_made")
 
-    def __init__(self, came: Mapping[str, str]) -> None:
+    def __init__(self, came: MultiMapping[str]) -> None:
         self._came = came
         self._made: dict[str, str] | None = None
 
@@ -22,6 +25,8 @@ class AnswerHeaders(Mapping[str, str]):
         return self._made
 
     def __getitem__(self, name: str) -> str:
+        if self._made is None and name == name.lower():
+            return self._came.getall(name)[-1]
         return self._all[name]
 
     def __iter__(self) -> Iterator[str]:

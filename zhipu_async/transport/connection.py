@@ -119,14 +119,16 @@ class Body:
         self._payload.set_exception(error)
 
     async def _receive(self) -> bytes:
-        watch = self._watch
+        payload, watch = self._payload, self._watch
         if watch is None:
-            watch = self._watch = SilenceWatch(asyncio.get_running_loop(), self._payload.set_exception)
+            lean(payload)  # of those alone that come bit by bit: most whole answers come with their head
+            if payload.is_eof() and payload.exception() is None:
+                return await payload.readany()  # which waits for nothing
+            watch = self._watch = SilenceWatch(asyncio.get_running_loop(), payload.set_exception)
             watch.limit(*self._limits)
-            lean(self._payload)  # of the few that are waited for: most whole answers come with their head
         watch.wait()
         try:
-            return await self._payload.readany()
+            return await payload.readany()
         except (*BROKEN, RuntimeError) as error:  # RuntimeError: the connection was closed on this side
             raise lost(error, reused=False, what="the answer broke off") from error.with_traceback(None)
         except ZhipuError as error:  # of a clock, or the client was closed

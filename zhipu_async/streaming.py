@@ -99,10 +99,10 @@ class Stream(Generic[C, R]):
         try:
             data = await source.read()
         except (ConnectionLost, RequestTimeout) as error:
-            if self._source is None:
-                raise StreamConsumed("another task closed this stream while it was read", partial=self.result) from None
-            self._fail(error)
-            return
+            if self._source is not None:
+                self._fail(error)
+                return
+            data = b""
         except ZhipuError as error:
             self._reader.fail(error)
             self._end()
@@ -112,6 +112,8 @@ class Stream(Generic[C, R]):
             raise
         finally:
             self._reading = False
+        if self._source is None:
+            raise StreamConsumed("another task closed this stream while it was read", partial=self.result)
         reader = self._reader
         self._ready.extend(reader.feed(data) if data else reader.close())
         if reader.complete or reader.failure is not None:
@@ -191,7 +193,11 @@ class Stream(Generic[C, R]):
     # ------------------------------------------------------------ leaving
 
     async def close(self) -> None:
-        """Close the connection now, wherever the stream is; ``result`` stays. Closing twice does no harm."""
+        """Close the connection now, wherever the stream is; ``result`` stays. Closing twice does no harm.
+
+        A task that waits for the next chunk meanwhile gets StreamConsumed; an ``async for`` that closes its own stream
+        just ends.
+        """
         self._leave()
 
     aclose = close

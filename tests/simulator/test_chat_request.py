@@ -66,6 +66,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"model": "glm-5.3-flash", "messages": [{"role": "user", "content": [FILE]}]},
     # section 1
     HELLO | {"temperature": 0, "top_p": 1, "max_tokens": 131072, "stop": ["a"], "request_id": "123456", "seed": 1},
+    HELLO | {"thinking": None, "response_format": None},
     HELLO | {"temperature": 1.0, "stream_options": {"include_usage": True}, "unknown": {"a": None}},
     HELLO | {"response_format": {"type": "json_object"}, "do_sample": False, "user_id": "user-1"},
     HELLO | {"tools": [WEATHER], "tool_choice": "auto"},

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from zhipu_async.simulator.models import MODELS, OTHER, Model
 from zhipu_async.simulator.replies import Refusal
+from zhipu_async.simulator.shapes import is_object
 from zhipu_async.simulator.validation import illegal, validated
 
 _MAX_IMAGE_BYTES: Final = 5 * 1024 * 1024
@@ -199,6 +200,10 @@ class ResponseFormat(Struct, frozen=True):
     type: Literal["text", "json_object"] = "text"
 
 
+_MAY_BE_NULL = ("thinking", "response_format")
+"""The vendor's own SDK sends them so where they are not set."""
+
+
 class ChatRequest(Struct, frozen=True):
     """The body: unknown fields are ignored, null is not a value."""
 
@@ -228,6 +233,8 @@ class ChatRequest(Struct, frozen=True):
 
 def read(body: Any, more_models: Collection[str] = ()) -> ChatRequest | Refusal:
     """The request that a JSON body is, or how the service refuses it."""
+    if is_object(body):
+        body = {name: value for name, value in body.items() if value is not None or name not in _MAY_BE_NULL}
     request = validated(body, ChatRequest)
     if isinstance(request, Refusal):
         return request

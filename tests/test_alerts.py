@@ -195,6 +195,25 @@ def test_a_listener_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     assert "nobody is there" in caplog.text
 
 
+def test_a_listener_that_is_cancelled_from_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
+    """A cancellation that is not the watch's own is logged like any failure, and the watch goes on."""
+    service, heard = Telemetry(), list[bool]()
+
+    async def notify(alert: Alert) -> None:
+        heard.append(alert.crossed)
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with watch(service, Thresholds(error_rate=0.1, minimum_calls=1), notify, window=10.0):
+            for event in (bad(), good()):
+                service.emit(event)
+                await asyncio.sleep(15.0)
+
+    virtual_time.run(main())
+    assert heard == [True, False]
+    assert "could not be told: glm-4.6: error_rate 1 is above 0.1" in caplog.text
+
+
 @pytest.mark.parametrize("leave", ["error", "cancel"])
 async def test_leaving_the_block_ends_the_watch(leave: str) -> None:
     """An error of the block, or its cancellation, comes through, and no task is left."""
@@ -223,6 +242,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no calls": (lambda: Thresholds(minimum_calls=0), "minimum_calls must be a whole number of at least 1"),
     "never": (lambda: watch(Telemetry(), Thresholds(), print, every=0).__aenter__(), "every must be a positive"),
     "short": (lambda: watch(Telemetry(), Thresholds(), print, every=9, window=3).__aenter__(), "window at least that"),
+    "for ever": (
+        lambda: watch(Telemetry(), Thresholds(), print, window=float("inf")).__aenter__(),
+        "window must be a positive",
+    ),
 }
 
 

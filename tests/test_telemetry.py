@@ -201,6 +201,24 @@ def test_statistics_since_a_snapshot() -> None:
     assert telemetry.statistics()[GLM].calls == 5
 
 
+def test_statistics_while_calls_go_on_elsewhere() -> None:
+    """Calls that end in another thread while statistics are made do not disturb them."""
+    telemetry = Telemetry()
+
+    class Number(int):
+        def __gt__(self, other: int) -> bool:  # in the middle of the work
+            telemetry.emit(succeeded(first_token=1.0))
+            telemetry.emit(succeeded(model="glm-of-a-moment-ago"))
+            return super().__gt__(other)
+
+    telemetry.emit(succeeded(first_token=1.0))
+    tally = telemetry._tallies[GLM]
+    for samples in (tally.latency, tally.first_token):
+        samples.append((Number(1), 2.0))
+    assert telemetry.statistics()[GLM].latency == TWO
+    assert telemetry.statistics()["glm-of-a-moment-ago"].calls >= 2
+
+
 @given(st.lists(st.floats(0.0, 100.0), max_size=30), st.lists(st.floats(0.0, 100.0), max_size=30))
 def test_percentiles_since_a_snapshot_are_those_of_the_later_samples(first: list[float], later: list[float]) -> None:
     """The samples before a snapshot have no part in what came since."""
@@ -393,6 +411,9 @@ def test_an_observer_that_raises(trouble: str, caplog: pytest.LogCaptureFixture)
         record.succeed(answer="all")
     assert [method for method, *_ in sound.seen] == ["begin", "headers", "arrived", "happened"]
     assert sound.seen[-1] == ("happened", CallSucceeded, "all")
+    assert [method for method, *_ in broken.seen][1:] == (
+        [] if trouble == "begin" else ["headers", "arrived", "happened"]
+    )
     assert [line.levelname for line in caplog.records] == ["ERROR"]
     assert "observer trouble" in caplog.text
 
@@ -417,10 +438,22 @@ def test_an_observer_may_decline() -> None:
     assert [type(event) for event in both.events] == [CallSucceeded]
 
 
-def test_what_is_no_hook() -> None:
-    """A hook that can neither be called nor begin is refused at once."""
-    with pytest.raises(errors.ConfigError, match="7 is no hook: give a function of one event, or an observer"):
-        Telemetry([7])  # type: ignore[list-item]
+async def _asynchronous(event: Event) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (7, "7 is no hook: give a function of one event, or an observer"),
+        (Following, "Following'> is no hook"),
+        (_asynchronous, "is async: give a plain function"),
+    ],
+    ids=["number", "class", "async"],
+)
+def test_what_is_no_hook(given: Any, text: str) -> None:
+    """What could never be told of anything is refused at once: no function, a class, an async function."""
+    with pytest.raises(errors.ConfigError, match=text):
+        Telemetry([given])
 
 
 async def test_a_client_tells_observers_of_each_call(serve: Serve, ask: Callable[..., dict[str, Any]]) -> None:
@@ -487,9 +520,19 @@ async def test_a_stream_that_is_dropped_is_freed_at_once(serve: Serve, ask: Call
     assert "one two three four".startswith(answer.text)
 
 
-async def test_without_observers_nothing_is_asked_of_a_call(serve: Serve, ask: Callable[..., dict[str, Any]]) -> None:
-    """With hooks alone a stream is read by the plain reader, and no record holds on to what arrives."""
-    client, _ = await serve(Scenario(replies=[Reply("Hi")]), hooks=[lambda event: None])
+class Declining:
+    """Follows no call."""
+
+    def begin(self, call: CallBegan) -> None:
+        """None for nothing."""
+
+
+@pytest.mark.parametrize("hook", [lambda event: None, Declining()], ids=["a function", "an observer that declines"])
+async def test_what_nobody_follows_is_not_collected(
+    hook: Any, serve: Serve, ask: Callable[..., dict[str, Any]]
+) -> None:
+    """A stream that no observer follows is read by the plain reader, and no record holds on to what arrives."""
+    client, _ = await serve(Scenario(replies=[Reply("Hi")]), hooks=[hook])
     stream = await client.chat.completions.create(**ask(stream=True))
     assert type(stream._reader) is ChunkReader
     assert stream._record.partial is None

@@ -131,9 +131,10 @@ async def watch(
 ) -> AsyncGenerator[Watch, None]:
     """Look at ``client.statistics()`` while the block runs, and tell ``notify`` of what crosses and what recovers.
 
-    ``every`` is seconds between two looks, ``window`` the seconds that each looks back on, a multiple of ``every``.
+    ``every`` is seconds between two looks, ``window`` the seconds that each looks back on: to the
+    nearest multiple of ``every``.
     """
-    if not check_seconds("every", every) or window < every:
+    if not check_seconds("every", every) or not check_seconds("window", window) or window < every:
         raise ConfigError(f"every must be more than 0 seconds and window at least that, not {every!r} and {window!r}")
     watch = Watch(client, thresholds, round(window / every))
     task = asyncio.create_task(_look(watch, notify, every))
@@ -147,6 +148,7 @@ async def watch(
 
 
 async def _look(watch: Watch, notify: Notify, every: float) -> None:
+    itself = asyncio.current_task()
     while True:
         await asyncio.sleep(every)
         for alert in watch.alerts():
@@ -154,5 +156,7 @@ async def _look(watch: Watch, notify: Notify, every: float) -> None:
                 told = notify(alert)
                 if inspect.isawaitable(told):
                     await told
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if itself is not None and itself.cancelling():
+                    raise
                 logger.exception("%r could not be told: %s", notify, alert)

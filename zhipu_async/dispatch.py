@@ -111,7 +111,7 @@ class Dispatcher:
         """The answer of ``call`` as a stream, once the first frame that says something has arrived."""
         request, record = self._begin(self.request(call), call.arguments)
         limits = self.settings.limits
-        new_reader: Any = partial(_ObservedReader, record) if self.telemetry.observers else ChunkReader
+        new_reader: Any = partial(_ObservedReader, record) if record.observed else ChunkReader
 
         async def receive(exchange: Exchange) -> Stream[C, R]:
             reader: ChunkReader[C, R] = new_reader(

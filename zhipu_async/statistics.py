@@ -146,13 +146,18 @@ class Tally(msgspec.Struct):
             total_tokens=self.tokens["total"],
             cached_tokens=self.tokens["cached"],
             reasoning_tokens=self.tokens["reasoning"],
-            latency=Percentiles.of(seconds for number, seconds in self.latency if number > known),
-            first_token=Percentiles.of(seconds for number, seconds in self.first_token if number > known),
+            latency=_percentiles(self.latency, known),
+            first_token=_percentiles(self.first_token, known),
         )
         if since is None:
             return now
         counts = {name: getattr(now, name) - getattr(since, name) for name in _COUNTS}
         return msgspec.structs.replace(now, errors=dict(self.errors - Counter(since.errors)), **counts)
+
+
+def _percentiles(samples: deque[tuple[int, float]], known: int) -> Percentiles:
+    """Of the samples after the success of number ``known``; copied at once, since other threads may add to them."""
+    return Percentiles.of(seconds for number, seconds in tuple(samples) if number > known)
 
 
 _COUNTS = [name for name, kind in ModelStatistics.__annotations__.items() if kind == "int"]

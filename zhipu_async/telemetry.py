@@ -9,6 +9,7 @@ A hook that has a method ``begin`` is an :class:`Observer`, which follows each c
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -127,8 +128,10 @@ class Telemetry:
     def __init__(self, hooks: Iterable[Hook | Observer] = ()) -> None:
         hooks = tuple(hooks)
         for hook in hooks:
-            if not callable(hook) and not hasattr(hook, "begin"):
+            if isinstance(hook, type) or not (callable(hook) or hasattr(hook, "begin")):
                 raise ConfigError(f"{hook!r:.80} is no hook: give a function of one event, or an observer")
+            if inspect.iscoroutinefunction(hook):
+                raise ConfigError(f"{hook!r:.80} is async: give a plain function, which may put events into a queue")
         self._hooks: tuple[Hook, ...] = tuple(hook for hook in hooks if callable(hook))
         self.observers: tuple[Observer, ...] = tuple(cast(Any, hook) for hook in hooks if hasattr(hook, "begin"))
         self._tallies: dict[str | None, Tally] = {}
@@ -158,7 +161,8 @@ class Telemetry:
 
     def statistics(self, since: Snapshot | None = None) -> dict[str | None, ModelStatistics]:
         """Statistics by model; key None holds the calls that name no model. ``since`` is what this gave before."""
-        return {model: tally.statistics((since or {}).get(model)) for model, tally in self._tallies.items()}
+        tallies = tuple(self._tallies.items())  # at once: calls of loops in other threads go on meanwhile
+        return {model: tally.statistics((since or {}).get(model)) for model, tally in tallies}
 
 
 def _ask(hook: object, call: Callable[..., T], *arguments: Any) -> T | None:
@@ -168,6 +172,10 @@ def _ask(hook: object, call: Callable[..., T], *arguments: Any) -> T | None:
     except Exception:
         logger.exception("telemetry hook %r failed", hook)
         return None
+
+
+def _headers(observation: Observation) -> dict[str, str]:
+    return dict(observation.headers)
 
 
 class CallRecord:
@@ -203,16 +211,17 @@ class CallRecord:
 
     def observe(self, call: CallBegan) -> dict[str, str]:
         """Have the observers follow this call; the headers that they ask for."""
-        headers: dict[str, str] = {}
-
-        def begin(observer: Observer) -> Observation | None:
-            if (observation := observer.begin(call)) is not None:
-                headers.update(observation.headers)
-            return observation
-
-        begun = [_ask(observer, begin, observer) for observer in self._telemetry.observers]
+        begun = [_ask(observer, observer.begin, call) for observer in self._telemetry.observers]
         self._observations = tuple(observation for observation in begun if observation is not None)
+        headers: dict[str, str] = {}
+        for observation in self._observations:  # one whose headers cannot be had follows the call nevertheless
+            headers |= _ask(observation, _headers, observation) or {}
         return headers
+
+    @property
+    def observed(self) -> bool:
+        """Whether anybody follows this call."""
+        return bool(self._observations)
 
     @property
     def elapsed(self) -> float:

@@ -234,7 +234,7 @@ async def test_chunks_are_timed(serve: Serve, ask: Ask) -> None:
     """The first chunk is one sample, each later one another, as many as the caller gets, and they add up to the time
     from the first to the last."""
     observed = Observed()
-    scenario = Scenario(replies=[Reply("one two three four")], pace=Pace(first_token=0.05, per_chunk=0.01))
+    scenario = Scenario(replies=[Reply("one two three four")], pace=Pace(first_token=0.05, per_chunk=0.03))
     client, _ = await serve(scenario, hooks=[observed.hook])
     stream = await client.chat.completions.create(**ask(stream=True))
     chunks = [chunk async for chunk in stream]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
+import weakref
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any
@@ -25,7 +27,7 @@ from starlette.routing import Route
 from tests.conftest import Serve
 from tests.errors_said import said
 from tests.integrations.web_servers import browser, on_uvicorn, payloads
-from zhipu_async import AsyncZhipuAI, ConfigError
+from zhipu_async import AsyncZhipuAI, ConfigError, ConnectError
 from zhipu_async.integrations import aiohttp_web
 from zhipu_async.integrations.starlette import EventStream, client_of, lifespan
 from zhipu_async.integrations.web import Relayed
@@ -78,7 +80,8 @@ async def test_starlette_background_and_headers(serve: Serve) -> None:
 
         background = BackgroundTask(happened.append, "background")
         call = client.chat.completions.create(**QUESTION)
-        response = EventStream(call, headers={"X-Own": "1"}, background=background, on_end=on_end)
+        own = {"X-Own": "1", "cache-control": "no-store"}
+        response = EventStream(call, headers=own, background=background, on_end=on_end)
         response.set_cookie("seen", "yes")
         return response
 
@@ -86,6 +89,8 @@ async def test_starlette_background_and_headers(serve: Serve) -> None:
         assert await tab.head() == 200
         assert payloads(await tab.body())[-1] == (None, "[DONE]")
     assert (tab.headers["x-own"], tab.headers["set-cookie"][:8]) == ("1", "seen=yes")
+    assert tab.all_headers.count("cache-control") == 1
+    assert tab.headers["cache-control"] == "no-store"
     assert happened == ["done", "background"]
 
 
@@ -97,7 +102,8 @@ async def test_aiohttp_may_cancel_handlers(serve: Serve, cancels: bool) -> None:
 
     async def handler(request: web.Request) -> web.StreamResponse:
         call = client.chat.completions.create(**QUESTION)
-        return await aiohttp_web.event_stream(request, call, on_end=ends.append, headers={"X-Own": "1"})
+        own = {"X-Own": "1", "cache-control": "no-store"}
+        return await aiohttp_web.event_stream(request, call, on_end=ends.append, headers=own)
 
     app = web.Application()
     app.router.add_get("/", handler)
@@ -107,11 +113,48 @@ async def test_aiohttp_may_cancel_handlers(serve: Serve, cancels: bool) -> None:
     async with browser(runner.addresses[0][1]) as tab:
         assert await tab.head() == 200
         assert tab.headers["x-own"] == "1"
+        assert tab.all_headers.count("cache-control") == 1
         await tab.until(b"One")
         tab.leave()
         await sim.wait_until(lambda: sim.in_flight == 0)
     await runner.cleanup()
     assert [relayed.ended for relayed in ends] == ["left"]
+
+
+async def test_an_answer_that_has_begun_is_followed_by_no_other() -> None:
+    """Where a handler that streams by itself fails, no second answer is written into the first."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half ")
+        raise ConnectError("gone")
+
+    app = web.Application(middlewares=[aiohttp_web.errors])
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with browser(runner.addresses[0][1]) as tab, asyncio.timeout(10):
+        assert await tab.head() == 200
+        assert await tab.rest() == b"5\r\nhalf \r\n"
+    await runner.cleanup()
+
+
+def test_event_loops_are_forgotten() -> None:
+    """What watches over the browsers of an event loop goes with it."""
+    app = web.Application()
+
+    async def visit() -> weakref.ref[asyncio.AbstractEventLoop]:
+        request = make_mocked_request("GET", "/", app=app)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await aiohttp_web._watch().gone(request)
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(visit())
+    gc.collect()
+    assert loop() is None
 
 
 async def test_the_client_lives_as_long_as_the_application(serve: Serve) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.integrations.web_servers import payloads
@@ -290,6 +291,48 @@ def test_a_cancelled_relay_tells_its_end(times: int) -> None:
     assert ends[0].result == "as far as it came"
 
 
+@pytest.mark.parametrize("fault", [None, LookupError("no database")])
+def test_a_scope_that_cancels_again_and_again(fault: Exception | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Inside of a cancelled scope of anyio nothing can be awaited: an async on_end comes to its end all the same, and
+    its failure is logged."""
+    stored: list[Relayed] = []
+    upstream = Upstream(*"abc")
+
+    async def store(relayed: Relayed) -> None:
+        await asyncio.sleep(1)
+        stored.append(relayed)
+        if fault is not None:
+            raise fault
+
+    async def visit() -> None:
+        with anyio.move_on_after(5):
+            await Relay(upstream, on_end=store).answer(Tab(slow=4))
+        await asyncio.sleep(2)
+        assert len(asyncio.all_tasks()) == 1
+
+    run(visit())
+    assert [relayed.ended for relayed in stored] == ["cancelled"]
+    assert upstream.closed == 1
+    assert ("no database" in caplog.text) is (fault is not None)
+
+
+def test_a_generator_is_closed_by_the_task_that_read_it() -> None:
+    """Scopes inside of a generator may be left only where they were entered: also when it waits for a slow browser."""
+    tasks: list[object] = []
+
+    async def items() -> AsyncIterator[str]:
+        tasks.append(asyncio.current_task())
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            tasks.append(asyncio.current_task())
+
+    assert relay(items(), Tab(stays=10, slow=4)).ended == "left"
+    assert len(tasks) == 2
+    assert tasks[0] is tasks[1]
+
+
 def test_a_failure_to_close_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """What goes wrong in closing the source does not change how the relay ended."""
 
@@ -302,7 +345,7 @@ def test_a_failure_to_close_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_call_that_is_not_wanted_is_never_made() -> None:
-    """Closing a relay that was not begun leaves no call, and no warning of one that was never awaited."""
+    """Closing a relay that was not begun leaves no call and no task, and no warning of one that was never awaited."""
     made = []
 
     async def call() -> Upstream:
@@ -311,6 +354,11 @@ async def test_a_call_that_is_not_wanted_is_never_made() -> None:
 
     relay = Relay(call())
     await relay.close()
+    task = asyncio.create_task(call())
+    relay = Relay(task)
+    await relay.close()
+    await asyncio.wait([task])
+    assert task.cancelled()
     assert made == []
 
 
@@ -327,6 +375,9 @@ WRONG: dict[str, Callable[[], Awaitable[object] | object]] = {
     "a plain list": lambda: Relay([1]),  # type: ignore[arg-type]
     "seconds below 0": lambda: Relay(Upstream(), keep_alive=-1),
     "no seconds": lambda: Relay(Upstream(), stall=0),
+    "no such option": lambda: Relay(Upstream(), onend=print),  # type: ignore[call-arg]
+    "an end that nobody can be told of": lambda: Relay(Upstream(), on_end="print"),  # type: ignore[arg-type]
+    "no problem": lambda: Relay(Upstream(), problem=None),  # type: ignore[arg-type]
 }
 
 

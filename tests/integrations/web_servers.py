@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -53,12 +53,16 @@ class Browser:
         self._reader, self._writer = reader, writer
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.all_headers: list[str] = []
+        """Their names, each as often as it came."""
 
     async def head(self) -> int:
         """Read the head of the answer."""
         first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         self.status = int(first.split()[1])
-        self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        pairs = [line.split(": ", 1) for line in lines]
+        self.all_headers = [name.lower() for name, _ in pairs]
+        self.headers = {name.lower(): value for name, value in pairs}
         return self.status
 
     async def chunk(self) -> bytes:
@@ -83,6 +87,10 @@ class Browser:
             assert piece, read
             read += piece
         return read
+
+    async def rest(self) -> bytes:
+        """All bytes until the server closes the connection, as they come."""
+        return await self._reader.read()
 
     def leave(self) -> None:
         """Close the tab."""
@@ -162,12 +170,8 @@ async def _fastapi(
 ) -> AsyncIterator[Service]:
     service = Service(0, client)
 
-    @asynccontextmanager
-    async def make() -> AsyncIterator[AsyncZhipuAI]:
-        yield client
-
     app = FastAPI(
-        lifespan=starlette.lifespan(make),
+        lifespan=starlette.lifespan(lambda: nullcontext(client)),
         exception_handlers=starlette.ERROR_HANDLERS,
         routes=starlette.health_routes(readiness),
     )
@@ -190,10 +194,6 @@ async def _aiohttp(
 ) -> AsyncIterator[Service]:
     service = Service(0, client)
 
-    @asynccontextmanager
-    async def make() -> AsyncIterator[AsyncZhipuAI]:
-        yield client
-
     async def relay(request: web.Request) -> web.StreamResponse:
         source = ask(aiohttp_web.client_of(request))
         return await aiohttp_web.event_stream(request, source, on_end=service.note, **options)
@@ -203,7 +203,7 @@ async def _aiohttp(
         return web.Response()
 
     app = web.Application(middlewares=[aiohttp_web.errors])
-    app.cleanup_ctx.append(aiohttp_web.client_context(make))
+    app.cleanup_ctx.append(aiohttp_web.client_context(lambda: nullcontext(client)))
     app.add_routes([web.get("/", relay), web.get("/plain", plain), *aiohttp_web.health_routes(readiness)])
     runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
     await runner.setup()

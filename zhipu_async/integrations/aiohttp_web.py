@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 
 from ..client import AsyncZhipuAI
 from ..errors import ConfigError, ZhipuError
+from ..protocol.codec import merge_headers
 from ..telemetry import logger
 from .web.health import LIVE, Readiness
 from .web.problems import Problem, problem_of
@@ -77,7 +78,7 @@ class _Channel:
 
     def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
         self._request = request
-        self.response = web.StreamResponse(headers={**HEADERS, **headers})
+        self.response = web.StreamResponse(headers=merge_headers(HEADERS, headers))
         self.response.content_type, self.response.charset = MEDIA_TYPE, "utf-8"
 
     async def begin(self) -> None:
@@ -103,14 +104,13 @@ class _Channel:
 class _Watch:
     """Looks for the browsers of all relays of an event loop at once: a timer for each would cost more than relaying."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[None], web.BaseRequest] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     async def gone(self, request: web.BaseRequest) -> None:
         """Return when the browser of ``request`` has left."""
-        left = self._loop.create_future()
+        left = asyncio.get_running_loop().create_future()
         self._waiting[left] = request
         if self._timer is None:
             self._look()
@@ -118,12 +118,15 @@ class _Watch:
             await left
         finally:
             del self._waiting[left]
+            if not self._waiting and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None  # it knows its loop, which is to be forgotten when it ends
 
     def _look(self) -> None:
         for left, request in self._waiting.items():
             if request.transport is None and not left.done():
                 left.set_result(None)
-        self._timer = self._loop.call_later(_PERIOD, self._look) if self._waiting else None
+        self._timer = asyncio.get_running_loop().call_later(_PERIOD, self._look)
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
@@ -132,7 +135,7 @@ _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictiona
 def _watch() -> _Watch:
     loop = asyncio.get_running_loop()
     if loop not in _watches:
-        _watches[loop] = _Watch(loop)
+        _watches[loop] = _Watch()
     return _watches[loop]
 
 
@@ -142,6 +145,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ZhipuError as error:
+        if request.writer.output_size > 0:  # a handler that streams by itself has begun: the connection is closed
+            raise
         logger.warning("%s %s failed: %s: %s", request.method, request.path, type(error).__name__, error)
         problem = problem_of(error)
         return _json(problem.status, problem.body, problem.headers)

@@ -17,6 +17,7 @@ except ImportError as error:
 
 from ..client import AsyncZhipuAI
 from ..errors import ConfigError, ZhipuError
+from ..protocol.codec import merge_headers
 from ..telemetry import logger
 from .web.health import LIVE, Readiness
 from .web.problems import Problem, problem_of
@@ -72,7 +73,7 @@ class EventStream(Response):
         self._relay = Relay(source, **options)
         self.status_code = 200
         self.background = background
-        self.init_headers({**HEADERS, **(headers or {})})
+        self.init_headers(merge_headers(HEADERS, headers or {}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         channel = _Channel(self, scope, receive, send)

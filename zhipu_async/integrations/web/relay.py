@@ -110,13 +110,19 @@ class Relay:
     def __init__(self, source: Source, **options: Unpack[RelayOptions]) -> None:
         if not isinstance(source, AsyncIterable) and not inspect.isawaitable(source):
             raise ConfigError(f"{type(source).__name__} cannot be relayed: it is no async iterable, and gives none")
+        known = RelayOptions.__annotations__
+        if unknown := options.keys() - known:
+            raise ConfigError(f"a relay has no option {', '.join(sorted(unknown))}: it has {', '.join(known)}")
         self._source: Source | None = source
+        self._unclosed: object = source
         self._opened: AsyncIterable[Any] | None = None
         self._text_only = options.get("text_only", False)
         self._keep_alive = check_seconds("keep_alive", options.get("keep_alive", 15.0))
         self._stall = check_seconds("stall", options.get("stall", 60.0))
         self._on_end = options.get("on_end")
         self._problem = options.get("problem", problem_of)
+        if not callable(self._problem) or not (self._on_end is None or callable(self._on_end)):
+            raise ConfigError("on_end and problem are functions")
         self._begun = self._over = False
         self._events = 0
         self._writing = asyncio.Lock()
@@ -124,7 +130,8 @@ class Relay:
 
     async def answer(self, channel: Channel) -> Relayed:
         """Relay to the end, or until the browser leaves. ConfigError the second time."""
-        if (source := self._source) is None:
+        source, self._source = self._source, None
+        if source is None:
             raise ConfigError("this answer was sent already: make a new one for each request")
         relaying = asyncio.create_task(self._relay(channel, source))
         tasks = (relaying, asyncio.create_task(channel.gone()), asyncio.create_task(self._break_silences(channel)))
@@ -146,7 +153,7 @@ class Relay:
             finally:  # also when it is cancelled once more
                 relayed = self._ending(ended, relaying, tasks)
                 if self._on_end is not None and inspect.isawaitable(waiting := self._on_end(relayed)):
-                    await waiting
+                    await _shielded(waiting)
         if relayed.error is not None and not isinstance(relayed.error, ZhipuError):
             raise relayed.error
         return relayed
@@ -164,8 +171,9 @@ class Relay:
 
     async def close(self) -> None:
         """Close the source. One that was never asked for anything is not asked any more."""
-        source, self._source = self._source if self._opened is None else self._opened, None
-        if (close := getattr(source, "aclose", None) or getattr(source, "close", None)) is not None:
+        source, self._source, self._unclosed = self._unclosed, None, None
+        names = ("aclose", "close", "cancel")  # the last is that of tasks
+        if (close := next(filter(None, (getattr(source, name, None) for name in names)), None)) is not None:
             try:
                 if inspect.isawaitable(closing := close()):
                     await closing
@@ -173,13 +181,13 @@ class Relay:
                 logger.exception("closing %s after it was relayed failed", type(source).__name__)
 
     async def _relay(self, channel: Channel, source: Source) -> None:
-        self._source = None
         try:
             await self._read(channel, source)
         except _Left:
             raise
         except asyncio.CancelledError:
             if self._over:
+                await self.close()  # here, where nothing cancels it again, and where the source was read
                 raise
             raise RuntimeError("what was relayed was cancelled, but not by its relay") from None
         except Exception as error:
@@ -195,7 +203,7 @@ class Relay:
             raise
 
     async def _read(self, channel: Channel, source: Source) -> None:
-        self._opened = opened = source if isinstance(source, AsyncIterable) else await source
+        self._opened = self._unclosed = opened = source if isinstance(source, AsyncIterable) else await source
         if not isinstance(opened, AsyncIterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"the call gave a {type(opened).__name__}, which is no stream: pass stream=True")
         begun_with = len(opened.messages) if isinstance(opened, ToolRun) else 0
@@ -231,12 +239,32 @@ class Relay:
         """Send a comment whenever nothing was sent for a while."""
         loop = asyncio.get_running_loop()
         self._silent_since = loop.time()
-        while self._keep_alive is not None:
+        while self._keep_alive is not None and not self._over:
             await asyncio.sleep(self._silent_since + self._keep_alive - loop.time())
             async with self._writing:
                 if not self._over and loop.time() >= self._silent_since + self._keep_alive:
                     await self._write(channel, KEEP_ALIVE)
         await loop.create_future()
+
+
+_alone: set[asyncio.Future[object]] = set()
+
+
+async def _shielded(waiting: Awaitable[object]) -> None:
+    """Wait for ``waiting``; it goes on alone when the waiting is cancelled, which anyio's scopes do again and again."""
+    task = asyncio.ensure_future(waiting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        _alone.add(task)  # a loop keeps no task alive
+        task.add_done_callback(_ended_alone)
+        raise
+
+
+def _ended_alone(task: asyncio.Future[object]) -> None:
+    _alone.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("on_end of a relay failed", exc_info=error)
 
 
 class _Left(Exception):

@@ -21,7 +21,7 @@ from zhipu_async.transport import connection, retrying
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGE = README[README.index("## What it promises") : README.index("## A service for your own tests")]
+PAGE = README[README.index("## What it promises") : README.index("## Command line")]
 
 HEAD = "| Promise | Kept by |"
 LINK = re.compile(r"\[(test_\w+)\]\((tests/[\w/]+\.py)\)")

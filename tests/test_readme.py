@@ -1,12 +1,15 @@
 """The README says what is true: its programs run, its commands and names exist."""
 
+import ast
 import asyncio
 import os
 import re
 import struct
 import sys
 import textwrap
+import tomllib
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,10 @@ from zhipu_async.simulator import Simulator
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTEST = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:cacheprovider")
 FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+HEADINGS = re.findall(r"^##+ (.*)$", PROSE, re.MULTILINE)
 PROGRAMS = [text for language, text in FENCES if language == "python"]
 COMMANDS = [line for language, text in FENCES if language == "sh" for line in text.splitlines()]
 
@@ -33,6 +39,14 @@ def program(text: str) -> str:
         "async def main() -> None:\n    async with Client() as client:\n"
         f"{textwrap.indent(text, ' ' * 8)}\nasyncio.run(main())\n"
     )
+
+
+def packages(text: str) -> set[str]:
+    """What a block imports."""
+    nodes = list(ast.walk(ast.parse(program(text))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in plain | named}
 
 
 def png() -> bytes:
@@ -50,11 +64,16 @@ def png() -> bytes:
     "text", PROGRAMS, ids=[f"line {README[: README.index(text)].count(chr(10)) + 1}" for text in PROGRAMS]
 )
 async def test_every_program_runs(text: str, tmp_path: Path) -> None:
-    """Each Python block runs against the simulator, as it stands, without an error or a warning."""
+    """Each Python block runs against the simulator, as it stands, without an error or a warning; tests by pytest."""
+    if missing := sorted(name for name in packages(text) if find_spec(name) is None):
+        (pytest.fail if os.environ.get("REQUIRE_EXTRAS") == "1" else pytest.skip)(f"needs {missing}")
     (tmp_path / "photo.png").write_bytes(png())
+    (tmp_path / "test_block.py").write_text(text, encoding="utf-8")
+    tests = "def test_" in text
+    how = ("-m", "pytest", *PYTEST) if tests else ("-c", program(text))
     async with Simulator() as service:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "dev", "-W", "error", "-c", program(text)),
+            *(sys.executable, "-X", "dev", "-W", "error", *how),
             cwd=tmp_path,
             env={**os.environ, "ZHIPU_API_KEY": service.api_key, "ZHIPU_BASE_URL": service.base_url, "PYTHONUTF8": "1"},
             stdout=asyncio.subprocess.PIPE,
@@ -93,6 +112,13 @@ def test_keys_and_endpoints_are_those_of_the_code() -> None:
         assert f"`{variable}`" in README
 
 
+def test_every_extra_is_in_the_table() -> None:
+    """The table of extras names those of the package, each once."""
+    table = README[README.index("| Extra | For | Brings |") :].partition("\n\n")[0].splitlines()[3:]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert sorted(name for line in table for name in re.findall(r"`([^`]+)`", line.split("|")[1])) == sorted(extras)
+
+
 def test_every_resource_is_in_the_table() -> None:
     """The table of what there is beside chat names every resource of the client, and nothing else."""
     table = README[README.index("| `client.` |") : README.index("### Embeddings and rerank")]
@@ -103,7 +129,7 @@ def test_every_resource_is_in_the_table() -> None:
 
 def test_the_names_of_the_official_sdk_are_aliases() -> None:
     """What the table of names puts side by side is the same call."""
-    table = README[README.index("| Name there |") : README.index("### Coming from the official SDK")].splitlines()[2:]
+    table = README[README.index("| Name there |") :].partition("\n\n")[0].splitlines()[2:]
     endpoints = {name: row for row in rows() for name in (row.name, *row.aliases)}
     for line in filter(None, table):
         theirs, ours = (re.findall(r"`([\w.]+)`", cell) for cell in line.split("|")[1:3])
@@ -113,13 +139,44 @@ def test_the_names_of_the_official_sdk_are_aliases() -> None:
 
 def test_names_in_the_text_exist() -> None:
     """What the text names in the form `CapitalisedName` is a public name."""
-    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-    names = set(re.findall(r"`([A-Z][a-z]\w*)`", prose))
+    names = set(re.findall(r"`([A-Z][a-z]\w*)`", PROSE))
     assert names
     assert names <= set(zhipu_async.__all__)
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link of the README is a file of the project."""
+    """Every relative link of the README is a file of the project, and every other one a heading of its own."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists()
+    anchors = [slug(heading) for heading in HEADINGS]
+    assert len(set(anchors)) == len(anchors)
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= set(anchors)
+
+
+def test_the_page_for_the_next_engineer_names_what_is_there() -> None:
+    """Its links and the files that it names, of the package or of the project, exist; so do the tables in capitals."""
+    page = (ROOT / "zhipu_async" / "README.md").read_text(encoding="utf-8")
+    files = re.findall(r"`([\w/]+\.(?:py|md)|[\w]+/)`", page)
+    assert len(files) > 30
+    for target in [*files, *re.findall(r"\]\(([^)#:]+)\)", page)]:
+        assert any((folder / target).exists() for folder in (ROOT / "zhipu_async", ROOT)), target
+    tables = {*re.findall(r"`([A-Z_]{4,})`", page)} - {"POST", "GET"}
+    source = "".join(
+        path.read_text(encoding="utf-8") for top in ("zhipu_async", "tests") for path in (ROOT / top).rglob("*.py")
+    )
+    assert {name for name in tables if not re.search(rf"^{name}\b.* = ", source, re.MULTILINE)} == set()
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading has on GitHub."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_contents_are_complete() -> None:
+    """The list at the top leads to every part, or to all the sections of it, in their order."""
+    listed = re.findall(r"\]\(#([^)]+)\)", README[README.index("**Contents**") : README.index("\n## ")])
+    anchors = [slug(heading) for heading in HEADINGS]
+    assert listed == sorted(listed, key=anchors.index)
+    for part in PROSE.split("\n## ")[1:]:
+        title, *sections = [part.partition("\n")[0], *re.findall(r"^### (.*)$", part, re.MULTILINE)]
+        assert slug(title) in listed or {slug(section) for section in sections} <= set(listed), title

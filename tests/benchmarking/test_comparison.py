@@ -62,6 +62,13 @@ def test_a_report_is_itself() -> None:
     assert ({change.verdict for change in found.changes}, found.regressions, found.notes) == ({"same"}, 0, [])
 
 
+def test_reports_without_settings_are_compared() -> None:
+    """A report that was made by hand says less, and is compared all the same, with a note."""
+    bare = report(1)
+    bare.settings = {}
+    assert any("prompts differs: None in A" in note for note in compare(bare, report(2)).notes)
+
+
 def test_noise_is_no_regression() -> None:
     """Ten pairs of equal services: medians leave the interval about as rarely as it says, and never by a tenth."""
     found = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +207,28 @@ def test_time_ends_a_load() -> None:
         found = one(measured(ScriptedService(), load, duration=5.0, warmup=0))
         assert max(sample.planned for sample in found.samples) < 5.0 < found.seconds
         assert len(found.samples) == found.summary.completed == (12 if isinstance(load, Closed) else 10)
+
+
+def test_answers_are_streamed_whatever_the_parameters_say() -> None:
+    """A ``stream`` among the parameters changes nothing, and settings that are no JSON do not lose the report."""
+    prompts = Given([{"messages": [{"role": "user", "content": "?"}], "stream": False}], name=Path("x"))  # type: ignore[arg-type]
+    found = measured(ScriptedService(), Closed(1), requests=2, prompts=prompts, parameters={"stream": None})
+    assert one(found).summary.completed == 2
+    assert Report.from_json(found.to_json()).settings["prompts"]["name"] == repr(Path("x"))
+
+
+def test_a_benchmark_runs_once() -> None:
+    """A second run would mix its loads with those of the first, in the same report."""
+
+    async def twice() -> None:
+        async with ScriptedService().client() as client:
+            benchmark = Benchmark(client, models=["glm-4.6"], loads=[Closed(1)], requests=1, warmup=0)
+            await benchmark.run()
+            with pytest.raises(ConfigError, match="make another"):
+                await benchmark.run()
+            assert len(benchmark.report.loads) == 1
+
+    run(twice())
 
 
 def test_goodput_counts_what_is_within_the_limits() -> None:

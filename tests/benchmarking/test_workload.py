@@ -81,9 +81,11 @@ def test_loads_in_words(load: Closed | Open, words: str) -> None:
     [
         (Closed, (0,)),
         (Closed, (1.5,)),
+        (Closed, (10**9,)),
         (Open, (0.0,)),
         (Open, (-1.0,)),
         (Open, (math.inf,)),
+        (Open, (1e9,)),
         (Open, (math.nan,)),
         (Open, (1.0, 0.0)),
         (Open, (1.0, math.nan)),

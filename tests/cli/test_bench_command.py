@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from zhipu_async import ConfigError
 from zhipu_async.benchmarking import METRICS, RATES, Report
+from zhipu_async.cli import bench_outputs
 from zhipu_async.simulator import Delivery, Pace, Refusal, Reply, Scenario
 
 from .conftest import Service
@@ -167,6 +170,7 @@ async def test_a_later_failure_keeps_what_was_measured(service: Service) -> None
         (("--model", "a", "--goodput", "ttft"), "--goodput must be like"),
         (("--model", "a", "--goodput", "speed:3"), "speed"),
         (("--model", "a", "--extra-body", "[]"), "--extra-body must be a JSON object"),
+        (("--model", "a", "--extra-body", "\udcff"), "--extra-body must be a JSON object"),
         (("--model", "a", "--prompts", "none.txt"), "none.txt"),
         (("--model", "a", "--prompts", "in.txt", "--prompt-tokens", "40"), "--prompt-tokens"),
         (("--model", "a", "--prompts", "in.txt", "--json", "in.txt", "--force"), "is the input"),
@@ -197,6 +201,35 @@ async def test_without_matplotlib_nothing_is_sent(service: Service, monkeypatch:
     done = await invoke(*MODEL, "--plot", "a.png")
     assert (done.code, len(simulator.requests)) == (2, 0)
     assert "zhipu-async[plot]" in done.errors
+
+
+async def test_a_reader_that_leaves_loses_nothing(service: Service, folder: Path) -> None:
+    """Files are complete also where standard output is closed, or on a full disk, which ends with a message."""
+    await service(QUICK)
+    program = shlex.join((sys.executable, "-m", "zhipu_async", *MODEL, "--concurrency", "1", "--requests", "2"))
+    for name, rest, code, words in (
+        ("a.json", "| true", 141, ""),
+        ("b.json", "> /dev/full", 2, "cannot write standard output"),
+    ):
+        async with process_of("bash", "-c", f"set -o pipefail; {program} --json {name} {rest}") as process:
+            _, errors = await process.communicate()
+        assert (process.returncode, "Traceback" in errors.decode()) == (code, False)
+        assert words in errors.decode()
+        assert report(name).loads[0].summary.completed == 2
+
+
+async def test_what_cannot_be_saved_is_shown(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a disk became full meanwhile, the figures are on standard output, and the error is told."""
+    await service(QUICK)
+
+    async def full(*_: object) -> None:
+        raise ConfigError("cannot write 'a.json': No space left on device")
+
+    monkeypatch.setattr(bench_outputs, "_save", full)
+    done = await invoke(*MODEL, "--concurrency", "1", "--requests", "2", "--json", "a.json")
+    assert done.code == 2
+    assert "TTFT" in done.output
+    assert "No space left" in done.errors
 
 
 @drawn
@@ -260,11 +293,11 @@ async def test_two_measurements_are_compared(service: Service) -> None:
 
 async def test_ctrl_c_shows_what_was_measured(service: Service) -> None:
     """At a terminal a line shows how far it is; Ctrl-C ends with 130, and what was measured is shown as cut short."""
-    await service(Scenario(replies=[WORDS], pace=Pace(first_token=0.1, per_chunk=0.01)))
+    simulator = await service(Scenario(replies=[WORDS], pace=Pace(first_token=0.1, per_chunk=0.01)))
     arguments = (*MODEL, "--concurrency", "1,2", "--requests", "3000", "--warmup", "1", "--json", "a.json")
     async with terminal(*arguments) as person:
         await person.until("/3000")
-        await person.until(" 4/3000")
+        await simulator.wait_until(lambda: len(simulator.requests) >= 6)  # the fifth that counts is under way
         person.interrupt()
         assert await person.end() == 130
         await person.until("CUT SHORT")

@@ -357,15 +357,41 @@ async def test_calls_without_an_index_are_told_apart(begin: Begin) -> None:
     assert [(call.index, call.id, call.function.name) for call in found] == [(0, "a", "f"), (1, "b", "g")]
 
 
+async def test_calls_that_lack_something_are_kept(begin: Begin) -> None:
+    """A call without an id, a type and arguments is an answer all the same: what is missing is empty."""
+    call = {"function": {"name": "f", "arguments": None}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    stage = await begin(Json({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}))
+    (found,) = (await stage.ask()).choices[0].message.tool_calls
+    assert (found.id, found.type, found.function.name, found.function.arguments) == ("", "function", "f", "")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "text"}]},
+        {"role": "user", "content": [{"type": "image_url"}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": "picture.png"}]},
+        {"role": "assistant", "content": "x", "reasoning": {"text": "y"}},
+    ],
+    ids=str,
+)
+async def test_messages_that_are_malformed_go_as_they_are(begin: Begin, message: dict[str, Any]) -> None:
+    """The service is who refuses them, and its error names the field."""
+    stage = await begin(unified_exceptions=True)
+    with pytest.raises(theirs.InvalidRequestError, match=r"messages\[0\]"):
+        await stage.ask([message, *ASKED])
+
+
 @pytest.mark.parametrize("begun", [False, True])
 async def test_leaving_a_stream_closes_the_connection(begin: Begin, begun: bool) -> None:
     """Closing it, before or after something was read, is seen by the service at once."""
-    stage = await begin(Reply("word " * 50, delivery=Delivery(pause=0.02)))
+    stage = await begin(Reply("word " * 50, delivery=Delivery(pause=0.0, stops_after=9, then="hang")))
     stream = await stage.ask(stream=True)
     if begun:
         await anext(stream)
     await stream.aclose()
-    await stage.sim.wait_until(lambda: stage.sim.requests[0].closed_by_peer, timeout=2)
+    await stage.sim.wait_until(lambda: stage.sim.requests[0].closed_by_peer)
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
 

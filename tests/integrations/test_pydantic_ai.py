@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -49,7 +50,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import UsageLimits
 
 from zhipu_async import AsyncZhipuAI, RetryPolicy, errors
-from zhipu_async.integrations.pydantic_ai import ZhipuModel, ZhipuModelSettings
+from zhipu_async.integrations.pydantic_ai import ZhipuModel, ZhipuModelSettings, ZhipuProvider
 from zhipu_async.integrations.pydantic_ai_errors import errors_as_theirs
 from zhipu_async.integrations.pydantic_ai_messages import conversation, parts
 from zhipu_async.simulator import (
@@ -362,10 +363,54 @@ async def test_an_answer_of_a_type_grows_in_a_stream(begin: Begin) -> None:
     assert [body.get("tool_stream") for body in stage.bodies] == [True, None, None]
 
 
+@pytest.mark.parametrize(("created", "kept"), [(1700000000, datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)), *(
+    (odd, odd) for odd in (1700000000000, 1700000000 * 10**9, -(10**18))
+)])  # fmt: skip
+async def test_a_time_that_is_none_loses_no_answer(begin: Begin, created: int, kept: object) -> None:
+    """The service's time is a moment where it is seconds; else it is kept as the number that came."""
+    message = {"role": "assistant", "content": "Hi"}
+    stage = await begin(Json({"created": created, "choices": [{"index": 0, "message": message}]}))
+    (answer,) = (await Agent(stage.model()).run("?")).new_messages()[1:]
+    assert isinstance(answer, ModelResponse)
+    assert (answer.text, answer.provider_details) == ("Hi", {"timestamp": kept})
+
+
+async def test_speech_that_cannot_be_read_is_their_error(begin: Begin) -> None:
+    """What is no base64 is UnexpectedModelBehavior, with the text of the answer."""
+    message = {"role": "assistant", "content": "Hi", "audio": {"id": "a", "data": "b"}}
+    stage = await begin(Json({"choices": [{"index": 0, "message": message}]}))
+    with pytest.raises(theirs.UnexpectedModelBehavior, match="base64") as caught:
+        await Agent(stage.model()).run("?")
+    assert caught.value.body == "Hi"
+
+
+@pytest.mark.parametrize("chosen", [{"max_retries": -1}, {"thinking": "ultra"}], ids=str)
+async def test_wrong_settings_are_their_error_too(begin: Begin, chosen: Any) -> None:
+    """What is refused before anything is sent is a UserError, for a whole answer and for a stream."""
+    stage = await begin()
+    agent = Agent(stage.model(), model_settings=chosen)
+    with pytest.raises(theirs.UserError):
+        await agent.run("?")
+    with pytest.raises(theirs.UserError):
+        async with agent.run_stream("?"):
+            pass
+    assert stage.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [("https://api.z.ai/api/paas/v4", "zai"), ("https://z.ai/v4", "zai"), ("https://api.quiz.ai/v4", "zhipuai")],
+)
+async def test_the_platform_is_that_of_the_host(address: str, name: str) -> None:
+    """Prices are looked up under the platform's name; a host that only ends alike is not Z.ai's."""
+    async with AsyncZhipuAI("key.secret", base_url=address) as client:
+        assert ZhipuProvider(client).name == name
+
+
 @pytest.mark.parametrize("how", ["left", "cancelled"])
 async def test_leaving_a_stream_closes_the_connection(begin: Begin, how: str) -> None:
     """Nothing is read any more when an agent's stream is left or cancelled, and the answer says so."""
-    stage = await begin(Reply("word " * 50, delivery=Delivery(pause=0.02)))
+    stage = await begin(Reply("word " * 50, delivery=Delivery(pause=0.0, stops_after=9, then="hang")))
     asked = [ModelRequest.user_text_prompt("?")]
     async with stage.model().request_stream(asked, None, ModelRequestParameters()) as stream:
         async for _ in stream:
@@ -373,7 +418,7 @@ async def test_leaving_a_stream_closes_the_connection(begin: Begin, how: str) ->
                 await stream.cancel()
             else:
                 break
-    await stage.sim.wait_until(lambda: stage.sim.requests[0].closed_by_peer, timeout=2)
+    await stage.sim.wait_until(lambda: stage.sim.requests[0].closed_by_peer)
     assert stream.get().state == ("interrupted" if how == "cancelled" else "incomplete")
 
 
@@ -402,7 +447,7 @@ async def test_a_stream_is_cancelled_while_it_is_waited_for(begin: Begin, who: s
             (result,) = await asyncio.gather(reading, return_exceptions=True)
         assert result == 0 if who == "the stream" else isinstance(result, asyncio.CancelledError)
     assert stream.get().state == ("interrupted" if who == "the stream" else "incomplete")
-    await stage.sim.wait_until(lambda: stage.sim.connections.open == 0, timeout=2)
+    await stage.sim.wait_until(lambda: stage.sim.connections.open == 0)
 
 
 async def test_speech_is_a_file_and_goes_back_by_its_id(begin: Begin) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -190,6 +191,13 @@ async def test_named(glm_client):
 async def test_by_its_own_name(glm_recording, glm_environment):
     assert await under_test() == "Real"
 
+@pytest.mark.parametrize("city", ["a b", "a/b", "x" * 99, "天气"], ids=lambda city: city)
+class TestAlike:
+    class TestInner:
+        async def test_by_its_own_name(self, glm_recording, glm_client, city):
+            asked = {**ASKED, "messages": [{"role": "user", "content": city}]}
+            assert (await glm_client.chat.completions.create(**asked)).text == "Real"
+
 @pytest.mark.glm_recording("other.jsonl")
 async def test_with_a_file_of_another_request(glm_client):
     with pytest.raises(Exception):
@@ -211,24 +219,28 @@ OTHER = (
 async def test_recordings_are_made_once_and_replayed_without_a_key(project: Project, tmp_path: Path) -> None:
     """With --glm-record the service is asked and files appear; then no request reaches it, and no key is needed.
 
+    Each test has a file of its own, whatever its name, class and parameters are.
     A request that is not in the file fails the test even where the code under test survives it, with a diff.
     """
     (tmp_path / "other.jsonl").write_text(OTHER)
     none = await asyncio.to_thread(project, RECORDED)
-    assert none.count("failed") == 3
+    assert none.count("failed") == 7
     assert "there is no recording" in none.output
     assert '-    "model": "glm-4.5"' in none.output
     assert '+    "model": "glm-4.6"' in none.output
     async with Simulator(Scenario(replies=[Reply("Real", times=None)], api_keys=[KEY])) as service:
         environment = {"ZHIPU_API_KEY": KEY, "ZHIPU_BASE_URL": service.base_url}
         once = await asyncio.to_thread(project, RECORDED, "--glm-record=once", **environment)
-        assert (once.count("failed"), once.count("passed"), len(service.requests)) == (1, 2, 2), once.output
+        assert (once.count("failed"), once.count("passed"), len(service.requests)) == (1, 6, 6), once.output
         for file in ("tapes/chat.jsonl", "recordings/test_them/test_by_its_own_name.jsonl"):
             text = (tmp_path / file).read_text()
             assert KEY not in text
             assert "Hello" not in text
         again = await asyncio.to_thread(project, RECORDED)
-        assert (again.count("failed"), again.count("passed"), len(service.requests)) == (1, 2, 2), again.output
+        assert (again.count("failed"), again.count("passed"), len(service.requests)) == (1, 6, 6), again.output
+    names = {path.name for path in (tmp_path / "recordings/test_them").iterdir()}
+    assert len(names) == 5
+    assert all(len(name.encode()) < 250 and re.fullmatch(r"[\w.-]+", name) for name in names)
 
 
 def test_the_plugin_weighs_nothing_where_it_is_not_used() -> None:

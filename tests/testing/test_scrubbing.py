@@ -7,6 +7,7 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator
+from gzip import compress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,15 @@ async def test_the_client_leaves_no_key(auth: Any, tmp_path: Path, thread: LoopT
 
 
 # ---------------------------------------------------------------- in exchanges
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_each_part_of_a_compressed_answer_is_searched(size: int) -> None:
+    """A key in the second of two gzip members is found, however the bytes were cut."""
+    packed = compress(b'{"a": "') + compress(KEY.encode()) + compress(b'"}')
+    pieces = [Piece(0.0, packed[place : place + size]) for place in range(0, len(packed), size)]
+    found = Secrets().of(exchange(pieces=pieces, answer_headers=(("Content-Encoding", "gzip"),)))
+    assert (found.answer, found.answer_headers) == (b'{"a": "***"}', ())
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import ANY
@@ -20,7 +21,7 @@ from zhipu_async import (
     ZhipuError,
     types,
 )
-from zhipu_async.simulator import Json, Reply, Scenario, SeenRequest
+from zhipu_async.simulator import Delivery, Json, Reply, Scenario, SeenRequest
 from zhipu_async.testing import GLMSimulator, LoopThread
 
 HELLO = [{"role": "user", "content": "Hello there"}]
@@ -247,7 +248,7 @@ async def test_counts_are_told(service: GLMSimulator) -> None:
 
 async def test_left_streams_can_be_waited_for(service: GLMSimulator) -> None:
     """`wait_until` returns when the simulator saw that the client left."""
-    service.streams(*"abcdefgh", pause=0.05)
+    service.gives(Reply("abcdefgh", delivery=Delivery(pause=0.0, stops_after=3, then="hang")))
     async with AsyncZhipuAI(service.api_key, base_url=service.base_url) as client:
         async with await client.chat.completions.create(model="glm-4.6", messages=HELLO, stream=True) as stream:
             await anext(stream)
@@ -293,3 +294,33 @@ async def test_an_error_in_a_function_of_the_test_is_told(service: GLMSimulator)
     with pytest.raises(BadRequestError, match="KeyError"):
         await ask(service)
     assert "a function of the script raised KeyError('x-absent')" in service.complaints()[0]
+
+
+def no_answer(_: SeenRequest) -> Any:
+    """What is easily written in a test."""
+    return "Hello"
+
+
+async def test_what_is_no_answer_is_told(service: GLMSimulator) -> None:
+    """A text in the place of an answer is a TypeError at once, and from a function a complaint that shows it."""
+    with pytest.raises(TypeError, match=r"use answers\(\)"):
+        service.gives("Hello")  # type: ignore[arg-type]
+    service.gives(no_answer)
+    with pytest.raises(BadRequestError, match="TypeError"):
+        await ask(service)
+    (complaint,) = service.complaints()
+    assert "gave 'Hello', not a Reply" in complaint
+
+
+def test_a_thread_without_a_loop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no event loop can be made, such as for want of file descriptors, entering fails and does not wait."""
+    told: list[str] = []
+
+    def too_many() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", too_many)
+    monkeypatch.setattr(threading, "excepthook", lambda failed: told.append(str(failed.exc_value)))
+    with pytest.raises(RuntimeError, match="no event loop"), LoopThread():
+        pass
+    assert told == ["[Errno 24] Too many open files"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..protocol.tolerant import is_object
 from .measures import METRICS, percentile
 from .report import LoadReport, Report
 from .samples import Sample
@@ -116,7 +117,7 @@ def _differences(a: Report, b: Report) -> Iterator[str]:
 
 def _seedless(name: str, setting: Any) -> Any:
     """A setting; prompts without their seed, as another one is as good."""
-    return {**setting, "seed": None} if name == "prompts" else setting
+    return {**setting, "seed": None} if name == "prompts" and is_object(setting) else setting
 
 
 def _pairs(a: Report, b: Report, notes: list[str]) -> Iterator[tuple[LoadReport, LoadReport]]:

@@ -48,8 +48,9 @@ class Benchmark:
     ``chat.completions.create``, over those of the prompts. ``goodput``: limits in seconds by ``ttft``, ``ttfo``,
     ``tpot`` or ``e2el``. ``seed``: of the arrival times.
 
-    The client's own settings count: :func:`undisturbed_client` makes one that does not disturb. When :meth:`run` is
-    cancelled, ``report`` holds what was measured so far.
+    Answers are streamed, whatever ``parameters`` and prompts say. The client's own settings count:
+    :func:`undisturbed_client` makes one that does not disturb. When :meth:`run` is cancelled, ``report`` holds what was
+    measured so far. It runs once.
     """
 
     def __init__(
@@ -117,7 +118,10 @@ class Benchmark:
 
     async def run(self) -> Report:
         """Measure, and give the report. Raises what says that nothing can be measured: an error of the warm-up that
-        repeating does not change, such as a wrong key or model; ConfigError for parameters that cannot be sent."""
+        repeating does not change, such as a wrong key or model; ConfigError for parameters that cannot be sent, and for
+        a benchmark that has run."""
+        if self._run is not None:
+            raise ConfigError("this benchmark has run, and its report is full: make another Benchmark")
         for model in self._models:
             for place, load in enumerate(self._loads):
                 run = self._run = _LoadRun(self._client, load, partial(self._next, model), self._requests)
@@ -140,6 +144,7 @@ class Benchmark:
         number, self._number = self._number, self._number + 1
         given, over = self._prompts.arguments(number), self._parameters
         arguments = {**given, **over, "model": model}
+        arguments.pop("stream", None)
         if (body := given.get("extra_body")) is not None and "extra_body" in over:
             arguments["extra_body"] = {**body, **over["extra_body"]}
         return arguments

@@ -27,6 +27,8 @@ WORDS = _COMMON.split()
 _TASK = ". Write a long story in which these words occur. Do not stop early."
 _TASK_TOKENS = 16
 """Of the sentence above, and of the number at the beginning."""
+MOST = 65_535
+"""Requests at a time, or per second: about as many connections as there are ports. More is a slip of the hand."""
 
 
 class Prompts(Protocol):
@@ -104,6 +106,8 @@ class Closed:
 
     def __post_init__(self) -> None:
         check_count("concurrency", self.concurrency, least=1)
+        if self.concurrency > MOST:
+            raise ConfigError(f"concurrency must be at most {MOST}, not {self.concurrency}")
 
     @property
     def value(self) -> float:
@@ -133,8 +137,8 @@ class Open:
     burstiness: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate < math.inf:
-            raise ConfigError(f"rate must be a positive number of requests per second, not {self.rate!r}")
+        if not 0 < self.rate <= MOST:
+            raise ConfigError(f"rate must be a number of requests per second above 0, up to {MOST}, not {self.rate!r}")
         if not self.burstiness > 0:
             raise ConfigError(f"burstiness must be positive (1 is Poisson, inf an even beat), not {self.burstiness!r}")
 

@@ -270,7 +270,7 @@ def _parameters(thinking: bool | None, extra_body: str | None) -> Mapping[str, A
     if extra_body is not None:
         try:
             parameters["extra_body"] = msgspec.json.decode(extra_body, type=dict[str, Any])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise ConfigError(f"--extra-body must be a JSON object: {error}") from None
     return parameters
 

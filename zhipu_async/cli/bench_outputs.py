@@ -43,18 +43,19 @@ class Outputs:
             asyncio.run(check_output(path, force=force))
 
     async def write(self, report: Report) -> None:
-        """Print and save the report, as far as there is any."""
-        from . import bench_view
+        """Save and print the report, as far as there is any.
 
+        In this order, as who reads what is printed may leave; and what cannot be saved is printed all the same.
+        """
         if not report.loads:
             remark("nothing was measured")
             return
-        if self._printed:
-            write_line(report.to_json().decode().rstrip("\n"))
-        else:
-            bench_view.show(report)
-            if self._drawn:
-                bench_view.draw(report)
+        try:
+            await self._save(report)
+        finally:
+            self._print(report)
+
+    async def _save(self, report: Report) -> None:
         if self._json is not None:
             await _save(self._json, report.to_json())
         if self._csv is not None:
@@ -64,6 +65,16 @@ class Outputs:
 
             for path in self._plots:
                 await _save(path, plot.draw(report, path.suffix))
+
+    def _print(self, report: Report) -> None:
+        from . import bench_view
+
+        if self._printed:
+            write_line(report.to_json().decode().rstrip("\n"))
+            return
+        bench_view.show(report)
+        if self._drawn:
+            bench_view.draw(report)
 
 
 async def _save(path: Path, data: bytes) -> None:

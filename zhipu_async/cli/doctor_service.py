@@ -113,7 +113,8 @@ async def _try(client: AsyncZhipuAI, auth: Auth) -> tuple[Level, str, str | None
     except (RateLimitError, OverloadedError) as error:
         return "warning", f"{what}: {_text(error)}", _way(error), None
     except ZhipuError as error:
-        way = "check the clock of this machine, and the key" if auth == "jwt" else _way(error)
+        of_key = auth == "jwt" and isinstance(error, AuthenticationError)
+        way = "check the clock of this machine, and the key" if of_key else _way(error)
         return "failed", f"{what}: {_text(error)}", way, None
     return "ok", f"{what} is accepted", None, listed
 

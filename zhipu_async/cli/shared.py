@@ -95,6 +95,11 @@ def exit_codes() -> Generator[None, None, None]:
         for note in getattr(error, "__notes__", ()):
             remark(note)
         raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        complain(ConfigError(f"cannot write standard output: {error.strerror}"))  # of files it is a ZhipuError already
+        raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

@@ -52,7 +52,7 @@ def _message(message: Mapping[str, Any]) -> _Object:
     }
     reasoning = sent.pop("reasoning", None)
     if reasoning and not sent.get("reasoning_content"):
-        sent["reasoning_content"] = reasoning["content"] if is_object(reasoning) else reasoning
+        sent["reasoning_content"] = reasoning.get("content") if is_object(reasoning) else reasoning
     if sent.get("role") == "developer":
         sent["role"] = "system"
     if is_object(audio := sent.get("audio")):
@@ -66,10 +66,13 @@ def _message(message: Mapping[str, Any]) -> _Object:
 
 def _content(parts: list[_Object]) -> str | list[_Object]:
     """Parts as the service has them (chat.md section 2): text alone is a text, and an image has no ``detail``."""
-    if parts and all(part.get("type") == "text" for part in parts):
-        return "\n\n".join(part["text"] for part in parts)
+    texts = [text for part in parts if part.get("type") == "text" and isinstance(text := part.get("text"), str)]
+    if parts and len(texts) == len(parts):
+        return "\n\n".join(texts)
     return [
-        {**part, "image_url": {"url": part["image_url"]["url"]}} if part.get("type") == "image_url" else part
+        {**part, "image_url": {name: value for name, value in image.items() if name != "detail"}}
+        if is_object(image := part.get("image_url"))
+        else part
         for part in parts
     ]
 
@@ -94,7 +97,7 @@ def completion(answer: chat.ChatCompletion) -> ChatCompletion:
     """A whole answer. What any-llm has no field for stays beside its fields: request_id, web_search ..."""
     fields = _common(answer, "chat.completion")
     fields["choices"] = [
-        _choice(choice) | {"message": _said(choice.message, choice.message.tool_calls or [])}
+        _choice(choice) | {"message": _whole(_said(choice.message, choice.message.tool_calls or []))}
         for choice in answer.choices
     ]
     return ChatCompletion.model_validate(fields)
@@ -148,6 +151,14 @@ def _said(message: chat.ChatMessage | chat.Delta, calls: list[Any]) -> _Object:
         needed = {"id": "", "data": "", "expires_at": 0, "transcript": message.content or ""}
         fields["audio"] = {**needed, **fields["audio"]}
     return fields
+
+
+def _whole(message: _Object) -> _Object:
+    """A message whose calls have all that any-llm needs: what the service left out is empty."""
+    for call in message["tool_calls"] or ():
+        call |= {"id": "", "type": "function"} | call
+        call["function"] = {"name": "", "arguments": ""} | call["function"]
+    return message
 
 
 def embeddings(answer: texts.EmbeddingResponse) -> CreateEmbeddingResponse:

@@ -73,7 +73,7 @@ class ZhipuProvider(Provider[AsyncZhipuAI]):
     @property
     def name(self) -> str:
         """``zai`` or ``zhipuai``: the names under which the two platforms' prices are known."""
-        return "zai" if (urlsplit(self.base_url).hostname or "").endswith("z.ai") else "zhipuai"
+        return "zai" if f".{urlsplit(self.base_url).hostname}".endswith(".z.ai") else "zhipuai"
 
     @property
     def base_url(self) -> str:
@@ -178,11 +178,12 @@ class ZhipuModel(Model[AsyncZhipuAI]):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """One answer, whole."""
-        client, arguments, _ = await self._call(messages, model_settings, model_request_parameters, stream=False)
         with errors_as_theirs(self.model_name):
+            client, arguments, _ = await self._call(messages, model_settings, model_request_parameters, stream=False)
             completion = await client.chat.completions.create(stream=None, **arguments)
+            found = parts(completion, self.system)
         return ModelResponse(
-            parts=parts(completion, self.system),
+            parts=found,
             usage=usage(completion),
             model_name=completion.model or self.model_name,
             provider_name=self.system,
@@ -201,10 +202,10 @@ class ZhipuModel(Model[AsyncZhipuAI]):
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """One answer as it comes; leaving the context closes the connection."""
-        client, arguments, parameters = await self._call(
-            messages, model_settings, model_request_parameters, stream=True
-        )
         with errors_as_theirs(self.model_name):
+            client, arguments, parameters = await self._call(
+                messages, model_settings, model_request_parameters, stream=True
+            )
             stream = await client.chat.completions.create(stream=True, **arguments)
         async with stream:
             response = ZhipuStreamedResponse(parameters, stream, self.model_name, self.system, self.base_url)

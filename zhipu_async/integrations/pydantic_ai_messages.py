@@ -37,6 +37,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import download_item
 from pydantic_ai.usage import RequestUsage
 
+from ..errors import DecodeError
 from ..types import messages as glm
 from ..types.chat import ChatCompletion
 from ..types.tools import FunctionCall, ToolCall
@@ -185,11 +186,14 @@ def parts(completion: ChatCompletion, provider: str) -> list[ModelResponsePart]:
 
 
 def speech(completion: ChatCompletion, provider: str) -> list[FilePart]:
-    """What the model said aloud (glm-4-voice), at most one file."""
+    """What the model said aloud (glm-4-voice), at most one file. DecodeError for what is no base64."""
     audio = completion.choices[0].message.audio if completion.choices else None
     if audio is None or not audio.data:
         return []
-    content = BinaryContent(base64.b64decode(audio.data), media_type="audio/wav")
+    try:
+        content = BinaryContent(base64.b64decode(audio.data), media_type="audio/wav")
+    except ValueError:
+        raise DecodeError("the speech of the answer is no base64", body=completion.text) from None
     more = None if audio.expires_at is None else {"expires_at": audio.expires_at}
     return [FilePart(content, id=audio.id, provider_name=provider, provider_details=more)]
 
@@ -199,7 +203,7 @@ def details(completion: ChatCompletion) -> dict[str, Any]:
     others = [call for call in completion.tool_calls if call.type != "function"]
     found = {
         "finish_reason": completion.finish_reason,
-        "timestamp": None if completion.created is None else datetime.fromtimestamp(completion.created, UTC),
+        "timestamp": _moment(completion.created),
         "request_id": completion.request_id,
         "log_id": completion.response_headers.get("x-log-id"),
         "web_search": msgspec.to_builtins(completion.web_search),
@@ -208,6 +212,14 @@ def details(completion: ChatCompletion) -> dict[str, Any]:
         "tool_calls": msgspec.to_builtins(others),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _moment(seconds: int | None) -> datetime | int | None:
+    """A moment; a number that is no time of this calendar, such as one of milliseconds, stays what it is."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OSError, OverflowError, ValueError):
+        return seconds
 
 
 def usage(completion: ChatCompletion) -> RequestUsage:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -22,6 +23,11 @@ _SERVICES = pytest.StashKey["list[GLMSimulator | Recording]"]()
 
 MODES = ("none", "once", "new_episodes", "all")
 """Those of `zhipu_async.testing.MODES`."""
+
+_LONGEST = 200
+"""Bytes of the name of a recording."""
+_KEPT = 50
+"""Characters of a name that is too long, or not one of a file."""
 
 MARKERS = (
     "glm_simulator(strict=False, **scenario): settings of glm_simulator: whether requests without a scripted answer "
@@ -107,8 +113,7 @@ def glm_recording(
     file = settings.pop("file", None)
     settings["mode"] = request.config.getoption("--glm-record") or settings.get("mode", "none")
     if file is None:
-        name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
-        file = Path(request.config.getini("glm_recordings"), request.path.stem, f"{name}.jsonl")
+        file = Path(request.config.getini("glm_recordings"), request.path.stem, f"{_file_name(request)}.jsonl")
     with Recording(request.path.parent / file, scrubber=glm_scrubber, thread=glm_thread, **settings) as service:
         request.node.stash.setdefault(_SERVICES, []).append(service)
         yield service
@@ -160,6 +165,16 @@ def _service(request: pytest.FixtureRequest) -> GLMSimulator | Recording:
     recorded = "glm_recording" in request.fixturenames or request.node.get_closest_marker("glm_recording")
     service: GLMSimulator | Recording = request.getfixturevalue("glm_recording" if recorded else "glm_simulator")
     return service
+
+
+def _file_name(request: pytest.FixtureRequest) -> str:
+    """The name of a test and its class, with a hash where it has more than a name of a file takes: no two are alike."""
+    of = request.node.getparent(pytest.Class)
+    name: str = f"{of.obj.__qualname__}.{request.node.name}" if of else request.node.name
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-")
+    if re.fullmatch(r"[\w.]+(\[[\w.-]*[\w.]\])?", name) and len(plain.encode()) <= _LONGEST:
+        return plain
+    return f"{plain[:_KEPT]}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _settings(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import ConfigError
 from ..models import EFFORTS, find, least_thinking
 
 
@@ -12,8 +13,10 @@ def thinking_arguments(model: str, level: bool | str) -> dict[str, Any]:
 
     False and ``none`` switch thinking off, or ask for the least where a model always thinks. A level that a model does
     not know becomes the next one above that it knows; models without levels, and those that are not documented, are
-    told only to think. {} where there is nothing to be told.
+    told only to think. {} where there is nothing to be told. ConfigError for a level that is none.
     """
+    if not isinstance(level, bool) and level not in EFFORTS:
+        raise ConfigError(f"there is no thinking level {level!r}: use True, False, or one of {', '.join(EFFORTS)}")
     info = find(model)
     if level is False or level == "none":
         return least_thinking(model) if info else {"thinking": {"type": "disabled"}}

@@ -78,9 +78,13 @@ def header(service: str, base_path: str) -> bytes:
 
 def read_header(path: Path) -> dict[str, Any]:
     """What the first line of a file says; ConfigError for a file that is no recording of this version."""
-    with path.open("rb") as file:
-        said = _value(path, 1, file.readline())
-    if said.get("glm_recording") != VERSION:
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except OSError as error:
+        raise ConfigError(f"cannot read the recording {path}: {error.strerror}") from None
+    said = _value(path, 1, line)
+    if said.get("glm_recording") != VERSION or not isinstance(said.get("base_path"), str):
         raise ConfigError(f"{path} is no recording of version {VERSION}: record it again with --glm-record=all")
     return said
 
@@ -101,7 +105,7 @@ def _exchanges(path: Path) -> Iterator[Exchange]:
         if "end" in told[-1]:
             try:
                 yield _exchange(told)
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ConfigError(
                     f"{path}: the exchange that ends in line {number} cannot be read: {error!r}"
                 ) from None

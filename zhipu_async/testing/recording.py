@@ -215,14 +215,14 @@ class Recording:
         """Write an exchange at once: it may have been paid for."""
         try:
             exchange = self._secrets.of(exchange)
-        except ValueError as error:
+            if not self._exists and not self._begun:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._unfinished.write_bytes(header(self._service, self._base_path))
+            with self._unfinished.open("ab") as file:
+                file.write(exchange.lines())
+        except (OSError, ValueError) as error:
             self._complaints.append(f"{exchange.method} {exchange.target.partition('?')[0]} is not recorded: {error}")
             return
-        if not self._exists and not self._begun:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._unfinished.write_bytes(header(self._service, self._base_path))
-        with self._unfinished.open("ab") as file:
-            file.write(exchange.lines())
         self._begun += 1
         self.exchanges.append(exchange)
         self._essences.append(self._essence(exchange))

@@ -96,14 +96,19 @@ class Script:
     def gives(self, answer: Give, *, times: int | None = 1) -> Self:
         """Any answer that the simulator knows (`Reply`, `Json`, `Frames`, ...), or a function that makes one.
 
-        An answer that says itself how many times it is given need not be told again.
+        An answer that says itself how many times it is given need not be told again. TypeError for what is neither.
         """
+        if not isinstance(answer, Answer) and not callable(answer):
+            raise TypeError(f"{answer!r} is no answer: give a Reply, Json, ..., or use answers() for a text")
         if isinstance(answer, Answer) and times == 1:
             times = answer.times
         return self._plan(answer, times, f"gives({answer!r})")
 
     def take(self, request: SeenRequest) -> Answer | None:
-        """The answer to this request, used up by one; None where the script is at its end."""
+        """The answer to this request, used up by one; None where the script is at its end.
+
+        TypeError where a function of the script gave none.
+        """
         if not self._planned:
             return None
         planned = self._planned[0]
@@ -111,7 +116,10 @@ class Script:
             planned.left -= 1
             if planned.left <= 0:
                 self._planned.popleft()
-        return planned.give(request) if callable(planned.give) else planned.give
+        answer = planned.give(request) if callable(planned.give) else planned.give
+        if not isinstance(answer, Answer):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{planned.name} gave {answer!r}, not a Reply or another answer")
+        return answer
 
     @property
     def left(self) -> list[str]:

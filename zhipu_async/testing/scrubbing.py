@@ -50,7 +50,7 @@ class Scrubber:
     headers: Collection[str] = ()
     """More headers that are secret."""
     fields: Collection[str] = ()
-    """More names of JSON fields, texts of forms and query parameters that are secret."""
+    """More names of JSON fields whose values are texts, of texts of forms, and of query parameters, that are secret."""
     drop: Collection[str] = ()
     """Headers that are left out, such as `x-log-id`; cookies always are."""
 
@@ -80,11 +80,6 @@ class Secrets:
         self._looked_for: re.Pattern[bytes] | None = None
         for value in known:
             self._learn(value)
-
-    @property
-    def known(self) -> int:
-        """How many secrets were met: when it has grown, what was written before is to be searched again."""
-        return len(self._values)
 
     def of(self, exchange: Exchange) -> Exchange:
         """The exchange as it may be written.
@@ -220,10 +215,19 @@ def _decompressed(pieces: Sequence[Piece], encoding: str) -> Sequence[Piece]:
     if encoding not in ("gzip", "deflate"):
         raise ValueError(f"an answer in {encoding!r} cannot be searched for keys")
     reader: Any = zlib.decompressobj(_WINDOW[encoding])
+    plain: list[Piece] = []
     try:
-        return [replace(piece, data=reader.decompress(piece.data)) for piece in pieces]
+        for piece in pieces:
+            data, left = b"", piece.data
+            while left:
+                data += reader.decompress(left)
+                left = reader.unused_data
+                if left:  # one compressed part has ended, and the next begins
+                    reader = zlib.decompressobj(_WINDOW[encoding])
+            plain.append(replace(piece, data=data))
     except zlib.error as error:
         raise ValueError(f"an answer in {encoding!r} cannot be read: {error}") from None
+    return plain
 
 
 _WINDOW: Final = {"gzip": 31, "deflate": 15}

@@ -23,6 +23,9 @@ class LoopThread:
     def __enter__(self) -> Self:
         self._thread.start()
         self._started.wait()
+        if self._loop is None:
+            self._thread.join()
+            raise RuntimeError("the thread has no event loop: the traceback that it wrote says why")
         return self
 
     def __exit__(
@@ -47,7 +50,11 @@ class LoopThread:
         return self._loop
 
     def _run(self) -> None:
-        asyncio.run(self._until_ended())
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._until_ended())
+        finally:
+            self._started.set()  # also where no loop could be made: who enters must not wait for it
 
     async def _until_ended(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()

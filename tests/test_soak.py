@@ -168,6 +168,7 @@ async def test_a_call_that_fails_leaves_nothing_for_the_garbage_collector(serve:
     assert left == []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "name", ["closed at once", "never answered", "answer cut", "answer stalls", "nothing but hints"]
 )

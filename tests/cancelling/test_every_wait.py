@@ -52,7 +52,7 @@ def _short_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("moment", ["begins", "ends"])
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SOME else pytest.mark.heavy) for n in OPERATIONS])
 def test_cancelled_at_every_wait(name: str, moment: Moment, tmp_path: Path) -> None:
     """Cancelled when any wait of any of its tasks begins, and in the moment when it ends."""
     sweep(OPERATIONS[name], "cancel", moment, tmp_path)

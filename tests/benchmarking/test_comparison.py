@@ -16,6 +16,8 @@ from zhipu_async.benchmarking.comparison import _resampled  # pyright: ignore[re
 from zhipu_async.benchmarking.measures import percentile, summarise
 from zhipu_async.benchmarking.report import begun, load_report
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 
 def request(chance: Random, slower: float, tpot: float) -> Sample:
     """A request with noise of a tenth."""

@@ -17,6 +17,8 @@ from zhipu_async.benchmarking.report import begun, load_report
 from zhipu_async.benchmarking.samples import Arrived, sample_of
 from zhipu_async.types.chat import ChatCompletionChunk, ChunkChoice, Delta, Usage
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 SECONDS = st.floats(0, 1e4, allow_nan=False)
 VALUES = st.lists(SECONDS, min_size=1, max_size=200)
 PARTS = ("mean", "p50", "p90", "p99", "least", "most")

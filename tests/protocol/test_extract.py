@@ -21,6 +21,8 @@ from .awkward_replies import NOTHING, REPLIES, Item, Order, Reply
 from .feeding import examples
 from .json_values import is_prefix, same, values
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 
 def accepting(shape: Any) -> Callable[[Any], Any] | None:
     """What makes the shape of a value."""

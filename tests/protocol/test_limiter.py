@@ -31,6 +31,8 @@ from zhipu_async.protocol.limiter import OVERLOADED, Limiter, Ticket
 
 from .feeding import examples
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 LIMITER = COLUMNS["limiter"]
 SETTLE = 0.25  # until a refusal was seen
 

@@ -22,6 +22,8 @@ from zhipu_async.protocol.tolerant import is_list, is_object
 from .feeding import cut, cuts, examples
 from .json_values import is_prefix, same, values
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 NOTHING: Any = object()
 """What is known of a value before it is certain that there is one."""
 

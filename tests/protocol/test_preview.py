@@ -17,6 +17,8 @@ from .awkward_replies import REPLIES
 from .feeding import cut, cuts, examples
 from .json_values import is_prefix, same, values
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 
 def shown(pieces: list[str], *, lists: bool = True) -> list[Any]:
     """Copies of what is shown behind each piece that may have told more."""

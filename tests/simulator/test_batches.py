@@ -14,6 +14,8 @@ from zhipu_async.simulator import Scenario
 from .asking import HELLO, Answered, Asker, simulated
 from .uploading import polled, upload
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 CHAT = "/v4/chat/completions"
 QUICK = Scenario(batch_seconds=0)
 

@@ -21,6 +21,8 @@ from zhipu_async.simulator.folder import BLOCK
 from .asking import Asker, simulated
 from .uploading import form, polled, upload
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 FILES = "/files"
 APPLICATION = sys.modules["zhipu_async.simulator.application"]
 

@@ -20,6 +20,8 @@ from zhipu_async.simulator.folder import BLOCK
 from .asking import Answered, Asker, simulated
 from .uploading import form, polled, upload
 
+pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
+
 LARGE = b"".join(bytes([place]) * BLOCK for place in range(5)) + b"end"
 SPARSE = 200 * 1024 * 1024
 

@@ -63,7 +63,7 @@ async def test_a_hidden_limit_is_met_without_losing_a_call(serve: Serve) -> None
 @pytest.mark.parametrize("size", [1, 7])
 async def test_a_fixed_number_of_requests_is_on_the_wire(serve: Serve, size: int) -> None:
     """``concurrency=N`` holds at the service, too, and needs no limit to be found."""
-    client, sim = await serve(Scenario(pace=Pace(first_token=0.01)))
+    client, sim = await serve(Scenario(pace=Pace(first_token=0.05)))
     outcomes = await client.fan_out(PROMPTS, model="glm-4.6", concurrency=size).collect()
     assert all(outcome.ok for outcome in outcomes)
     assert sim.peak_in_flight == size
@@ -72,7 +72,7 @@ async def test_a_fixed_number_of_requests_is_on_the_wire(serve: Serve, size: int
 @pytest.mark.parametrize("most", [1, 3])
 async def test_max_concurrency_bounds_the_adaptive_number(serve: Serve, most: int) -> None:
     """It is reached, never passed, and one more call at most is taken from the input."""
-    client, sim = await serve(Scenario(pace=Pace(first_token=0.01)))
+    client, sim = await serve(Scenario(pace=Pace(first_token=0.05)))
     taken = 0
 
     def source() -> Iterator[str]:

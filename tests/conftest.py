@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,9 @@ from zhipu_async.simulator import Scenario, Simulator
 # Started in the background of a script: the processes that tests start would inherit that Ctrl-C is ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What this run of pytest was told through the environment is not for those that tests start.
+os.environ.pop("PYTEST_ADDOPTS", None)
 
 SHORT_SLEEPS = RetryPolicy(base=0.001, cap=0.002, overload_base=0.001, overload_cap=0.002)
 

@@ -81,7 +81,9 @@ async def main() -> None:
         shards = len(os.listdir(folder))
 
     labels: Counter[str] = Counter()
-    for row in rows:
+    by_id = {row["id"]: row for row in rows}  # Ray gives them in the order in which they became ready
+    for name in sentences():
+        row = by_id[name]
         if row["error"] is not None:
             label = f"failed: {json.loads(row['error'])['type']}"
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -18,6 +18,7 @@ from zhipu_async import (
     AsyncZhipuAI,
     AttemptFailed,
     CallFailed,
+    CallSucceeded,
     ContentFilterError,
     Finished,
     RateLimitError,
@@ -309,6 +310,78 @@ async def test_a_server_without_done_is_complete_at_a_clean_end(ask: Ask) -> Non
             result = await (await client.chat.completions.create(**ask(stream=True))).until_done()
             assert (result.text, result.complete) == ("Hello", True)
         assert server.opened == 1
+
+
+async def take_the_next(stream: Any) -> None:
+    """Ask for one chunk more than the one that is decoded."""
+    await anext(stream)
+    await anext(stream)
+
+
+async def ask_for_the_result(stream: Any) -> None:
+    """Look at the result without reading."""
+    assert stream.result.text == "Hello"
+
+
+async def read_to_the_end(stream: Any) -> None:
+    """Read without looking at chunks."""
+    assert (await stream.until_done()).text == "Hello"
+
+
+async def close_it(stream: Any) -> None:
+    """Close after the first chunk."""
+    await anext(stream)
+    await stream.close()
+    assert stream.result.text == "Hello"
+
+
+async def drop_it(stream: Any) -> None:
+    """Let go of it after the first chunk."""
+    await anext(stream)
+
+
+@pytest.mark.parametrize("go_on", [take_the_next, ask_for_the_result, read_to_the_end, close_it, drop_it])
+async def test_what_came_with_the_first_chunk_does_not_hold_it_up(
+    ask: Ask, go_on: Callable[[Any], Coroutine[Any, Any, None]]
+) -> None:
+    """Of an answer that comes all at once one chunk is decoded, and the rest when it is wanted, or the stream is left.
+
+    Then the call has succeeded, and its connection carries the next one.
+    """
+
+    async def handler(talk: Conversation) -> None:
+        while await talk.request():
+            await talk.send(STREAM_HEAD + block(chunk("Hel")) + block(chunk("lo", "stop")) + block(DONE) + LAST)
+
+    succeeded: list[object] = []
+    async with (
+        byte_server(handler) as server,
+        AsyncZhipuAI("k.s", base_url=server.url, hooks=[succeeded.append]) as client,
+    ):
+        for turn in range(2):
+            streams = [await client.chat.completions.create(**ask(stream=True))]
+            assert (len(streams[0]._ready), len(succeeded)) == (1, turn)
+            await go_on(streams.pop())
+            assert [type(event) for event in succeeded] == [CallSucceeded] * (turn + 1)
+            statistics = client.pool.statistics()
+            assert (statistics.in_use, statistics.idle, server.opened) == (0, 1, 1)
+
+
+async def test_a_frame_that_breaks_the_stream_is_met_behind_the_chunks_before_it(ask: Ask) -> None:
+    """An error frame that came with the first chunk is raised when it is reached, or stays unsaid in ``result``."""
+
+    async def handler(talk: Conversation) -> None:
+        fault = b'data: {"error":{"code":"1302","message":"too many"}}\n\n'
+        while await talk.request():
+            await talk.send(STREAM_HEAD + block(chunk("Hel") + chunk("lo")) + block(fault) + LAST)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        stream = await client.chat.completions.create(**ask(stream=True))
+        assert (stream.result.text, stream.result.complete) == ("Hello", False)
+        texts: list[str] = []
+        with pytest.raises(RateLimitError):
+            await collect(stream.text_deltas(), texts)
+        assert texts == ["Hel", "lo"]
 
 
 async def test_bytes_torn_anywhere_make_no_difference(serve: Serve, ask: Ask) -> None:

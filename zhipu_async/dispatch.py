@@ -121,6 +121,7 @@ class Dispatcher:
             data = await exchange.read()
             if _is_no_stream(exchange.headers, data):
                 raise await _instead_of_stream(exchange, data, limits.body, call.endpoint)
+            data, unread = _first_event(data)
             while True:
                 ready.extend(reader.feed(data) if data else reader.close())
                 if reader.failure is not None and not reader.started:
@@ -128,8 +129,8 @@ class Dispatcher:
                 if reader.started or reader.complete or reader.failure is not None:
                     if reader.spoke:
                         record.first_token()
-                    return Stream(exchange, reader, ready, record)
-                data = await exchange.read()
+                    return Stream(exchange, reader, ready, unread, record)
+                data, unread = unread or await exchange.read(), b""
 
         return await self.hinted(call, self._transport.send(request, receive, record))
 
@@ -318,6 +319,12 @@ def _received(answer: object, record: CallRecord, headers: Mapping[str, str]) ->
     timing = record.succeed(counted, getattr(answer, "finish_reason", None), answer)
     if isinstance(answer, Response):
         answer._received(timing, headers)  # pyright: ignore[reportPrivateUsage]
+
+
+def _first_event(data: bytes) -> tuple[bytes, bytes]:
+    """``data`` up to its first blank line, and the rest."""
+    end = data.find(b"\n\n") + 2
+    return (data[:end], data[end:]) if end > 1 else (data, b"")
 
 
 def _is_no_stream(headers: Mapping[str, str], data: bytes) -> bool:

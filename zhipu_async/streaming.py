@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from .errors import (
@@ -55,10 +56,14 @@ class Stream(Generic[C, R]):
     closed when that task is cancelled while it waits.
     """
 
-    def __init__(self, source: Source, reader: ChunkReader[C, R], ready: deque[C], record: CallRecord) -> None:
+    def __init__(
+        self, source: Source, reader: ChunkReader[C, R], ready: deque[C], unread: bytes, record: CallRecord
+    ) -> None:
         self._source: Source | None = source
         self._reader = reader
         self._ready = ready
+        self._unread = unread
+        """What came with the first chunk: it is not to wait until all that is decoded."""
         self._record = record
         self._loop = asyncio.get_running_loop()
         self._reading = False
@@ -95,6 +100,9 @@ class Stream(Generic[C, R]):
             raise StreamConsumed("two tasks read this stream at the same time")
         if asyncio.get_running_loop() is not self._loop:
             raise ClientClosedError("a stream belongs to the event loop that it was opened on")
+        if self._unread:
+            self._take_unread()
+            return
         self._reading = True
         try:
             data = await source.read()
@@ -114,10 +122,18 @@ class Stream(Generic[C, R]):
             self._reading = False
         if self._source is None:
             raise StreamConsumed("another task closed this stream while it was read", partial=self.result)
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         reader = self._reader
         self._ready.extend(reader.feed(data) if data else reader.close())
         if reader.complete or reader.failure is not None:
             self._end()
+
+    def _take_unread(self) -> None:
+        data, self._unread = self._unread, b""
+        if data and self._source is not None:
+            self._take(data)
 
     def _fail(self, error: ConnectionLost | RequestTimeout) -> None:
         """The connection broke: what had arrived is a truncated stream; a clock that fired keeps its own class."""
@@ -149,6 +165,7 @@ class Stream(Generic[C, R]):
     @property
     def result(self) -> R:
         """The chunks that have arrived, folded to what the plain call gives; ``.complete`` is False before the end."""
+        self._take_unread()
         result = self._reader.result()
         if isinstance(result, Response):
             result._received(self.timing, self.response_headers)  # pyright: ignore[reportPrivateUsage]
@@ -209,6 +226,7 @@ class Stream(Generic[C, R]):
         self._leave()
 
     def _leave(self) -> None:
+        self._take_unread()
         source, self._source = self._source, None
         if source is not None:
             source.close()
@@ -222,6 +240,9 @@ class Stream(Generic[C, R]):
         # leaving a loop is no mistake; from another thread or after the loop ended, the source sees to it itself.
         source = getattr(self, "_source", None)
         if source is not None:
+            with suppress(RuntimeError):  # no loop runs
+                if asyncio.get_running_loop() is self._loop:
+                    self._take_unread()
             source.close()
             self._record.fail(None)
 

@@ -78,11 +78,14 @@ async def test_a_wait_ends_with_the_first_bytes_or_the_error() -> None:
 class Pausing(BaseProtocol):
     """Notes whether it was told to read no more."""
 
+    resumed = 0
+
     def pause_reading(self, *_: Any) -> None:
         self._reading_paused = True
 
     def resume_reading(self, *_: Any) -> None:
         self._reading_paused = False
+        self.resumed += 1
 
 
 async def test_what_nobody_reads_stops_the_connection() -> None:
@@ -101,6 +104,31 @@ async def test_what_nobody_reads_stops_the_connection() -> None:
         assert await reader.readany() == bytes(100 * pieces)
         assert not protocol._reading_paused
     assert paused_after == [21, 21]
+
+
+async def test_a_connection_that_was_not_paused_is_not_resumed() -> None:
+    """Reading all that came tells the connection nothing."""
+    protocol = Pausing(asyncio.get_running_loop())
+    protocol.transport = asyncio.Transport()
+    reader = StreamReader(protocol, 1000, loop=asyncio.get_running_loop())
+    lean(reader)
+    feed(reader, b"some")
+    assert await reader.readany() == b"some"
+    assert protocol.resumed == 0
+
+
+async def test_only_one_task_waits_and_only_for_an_open_connection() -> None:
+    """A second reader, and one whose connection is gone, get aiohttp's own error."""
+    reader = reader_of([], ended=False)
+    waiting = asyncio.create_task(reader.readany())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="another coroutine is already waiting"):
+        await reader.readany()
+    feed(reader, b"late")
+    assert await waiting == b"late"
+    reader._protocol.transport = None
+    with pytest.raises(RuntimeError, match="Connection closed"):
+        await reader.readany()
 
 
 async def test_other_readers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

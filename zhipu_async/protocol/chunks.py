@@ -85,7 +85,7 @@ class ChunkReader(Generic[C, R]):
         whole: int | None = None,
     ) -> None:
         self._kind = kind
-        self._headers = headers or {}
+        self._headers: Mapping[str, str] = {} if headers is None else headers
         self._payloads = PayloadReader(limit)
         self._limit = limit
         self._room: float = math.inf if whole is None else whole
@@ -136,23 +136,20 @@ class ChunkReader(Generic[C, R]):
         payloads = self._payloads
         try:
             if payloads.are_whole(data):
-                self._take_events(data, chunks)
-                return chunks
-            if not payloads.unsplit:
-                events, data = payloads.take(data), b""
-                if events:
-                    self._take_events(events, chunks)
-            if payloads.unsplit and not self.done:
+                events, data = data, b""
+            else:
+                events = b""
+                if not payloads.unsplit:
+                    events, data = payloads.take(data), b""
+            if events and not self._take_all(events, chunks):
+                self._take_each(payloads.split(events), chunks)
+            if data or (payloads.unsplit and not self.done):
                 self._take_each(payloads.feed(data), chunks)
         except ZhipuError as error:
             self.fail(error)
         except RecursionError:
             self.fail(StreamCorrupted("a frame of the stream is nested too deeply"))
         return chunks
-
-    def _take_events(self, events: bytes, chunks: list[C]) -> None:
-        if not self._take_all(events, chunks):
-            self._take_each(self._payloads.split(events), chunks)
 
     def _take_all(self, events: bytes, chunks: list[C]) -> bool:
         """Take whole events at C speed. False, and nothing is changed, where one is not a lone object on one line."""
@@ -179,7 +176,7 @@ class ChunkReader(Generic[C, R]):
     def _check_all(self, found: list[Any], payloads: list[bytes]) -> None:
         """Look at each chunk that may be more than the next piece of the answer; drop those after a failure."""
         known, quick = self._id_of_content, self._quick and self.started
-        if quick and [chunk.id for chunk in found if chunk.choices].count(known) == len(found):
+        if quick and len(found) > 1 and [chunk.id for chunk in found if chunk.choices].count(known) == len(found):
             return
         for place, chunk in enumerate(found):
             if quick and chunk.id == known and chunk.choices:

@@ -65,6 +65,7 @@ class Body:
         """The whole body, where it has come already: most bodies come with their head."""
         if self._decoder is not None or not self._payload.is_eof() or self._payload.exception() is not None:
             return None
+        lean(self._payload)
         data = self._payload.read_nowait(-1)
         if limit is not None and len(data) > limit:
             raise _too_large(limit)
@@ -121,7 +122,7 @@ class Body:
     async def _receive(self) -> bytes:
         payload, watch = self._payload, self._watch
         if watch is None:
-            lean(payload)  # of those alone that come bit by bit: most whole answers come with their head
+            lean(payload)
             if payload.is_eof() and payload.exception() is None:
                 return await payload.readany()  # which waits for nothing
             watch = self._watch = SilenceWatch(asyncio.get_running_loop(), payload.set_exception)

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 
 AT_ONCE = 64 * 1024
@@ -66,32 +67,60 @@ class _LeanReader(StreamReader):
         """Nothing to note."""
 
     def feed_data(self, data: bytes, size: int = 0) -> Any:
-        """Keep bytes for which nobody waits yet, while there is room; the rest is aiohttp's."""
+        """Keep bytes while there is room, and wake who waits for them; the rest is aiohttp's."""
         size = self._size + len(data)
-        if self._waiter is not None or size > self._high_water or not data:
+        if size > self._high_water or not data:
             return super().feed_data(data)
         self._size = size
         self.total_bytes += len(data)
         self._buffer.append(data)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
         return False
 
-    async def readany(self) -> bytes:
-        """All that has come, joined in one step; aiohttp takes each piece by itself."""
+    def read_nowait(self, n: int = -1) -> bytes:
+        """All that has come, joined in one step; and, where it is too little or too much for that, what aiohttp says.
+
+        aiohttp takes each piece by itself, and after the last has the connection read on that was never held back.
+        """
         pieces = self._buffer
-        while not pieces and not self._eof and self._exception is None:
-            await self._wait("readany")
-        if len(pieces) > 1 and not self._buffer_offset:
-            whole = b"".join(pieces)
-            pieces.clear()
-            pieces.append(whole)
-        return self.read_nowait(-1)
+        if n != -1 or not pieces or self._buffer_offset or self._exception is not None:
+            return super().read_nowait(n)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._cursor += self._size
+        self._size = 0
+        protocol: Any = self._protocol
+        if protocol._reading_paused:
+            protocol.resume_reading()
+        return data
+
+    async def readany(self) -> bytes:
+        """The same, as soon as something has come."""
+        while not self._buffer and not self._eof and self._exception is None:
+            if self._waiter is not None or not self._protocol.connected:
+                await self._wait("readany")  # which says what is wrong
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self.read_nowait()
 
 
 _KNOWN = {
-    "_buffer", "_buffer_offset", "_eof", "_exception", "_high_water", "_http_chunk_splits", "_size", "_waiter",
+    "_buffer", "_buffer_offset", "_cursor", "_eof", "_exception", "_high_water", "_http_chunk_splits", "_loop",
+    "_protocol", "_size", "_waiter",
 }  # fmt: skip
 """What :class:`_LeanReader` reads of its base."""
-_IS_KNOWN = _KNOWN.issubset(getattr(StreamReader, "__slots__", ())) and hasattr(StreamReader, "_wait")
+_IS_KNOWN = (
+    _KNOWN.issubset(getattr(StreamReader, "__slots__", ()))
+    and hasattr(StreamReader, "_wait")
+    and "_reading_paused" in getattr(BaseProtocol, "__slots__", ())
+)
 
 
 def lean(payload: StreamReader) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import io
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -122,7 +123,10 @@ def open_files() -> set[str]:
 
 @contextmanager
 def nothing_left_open() -> Generator[None]:
-    """Inside the block no file is opened that stays open."""
+    """Inside the block no file is opened that stays open; the thread of a read under way may have to close it."""
     before = open_files()
     yield
+    patience = time.monotonic() + 5
+    while not open_files() <= before and time.monotonic() < patience:
+        time.sleep(0.01)
     assert open_files() <= before

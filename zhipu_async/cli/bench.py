@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SHOWN_EVERY = 0.2
-"""Seconds between two looks at how far the benchmark is."""
 _CONCURRENCY = "1,8,32"
 _TOKENS = 256
 
@@ -306,7 +303,7 @@ def _read(path: Path) -> Report:
 
 async def _measured(benchmark: Benchmark) -> ZhipuError | asyncio.CancelledError | None:
     """Measure, and give what stopped it; what was measured until then is in the report."""
-    with progress.counting("warming up") as line, _followed(benchmark, line):
+    with progress.counting("warming up") as line, line.following(lambda: _show(benchmark, line)):
         try:
             await benchmark.run()
         except (ZhipuError, asyncio.CancelledError) as error:
@@ -314,21 +311,9 @@ async def _measured(benchmark: Benchmark) -> ZhipuError | asyncio.CancelledError
     return None
 
 
-@contextlib.contextmanager
-def _followed(benchmark: Benchmark, line: progress.Line) -> Generator[None]:
-    """Show how far it is, several times a second."""
-
-    async def follow() -> None:
-        while True:
-            title, done, total = benchmark.progress
-            if title:
-                line.label(title)
-                line(done, total)
-            await asyncio.sleep(_SHOWN_EVERY)
-
-    task = asyncio.create_task(follow()) if line.seen else None
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
+def _show(benchmark: Benchmark, line: progress.Line) -> None:
+    """How far it is."""
+    title, done, total = benchmark.progress
+    if title:
+        line.label(title)
+        line(done, total)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich import progress as rich
@@ -12,6 +13,9 @@ from rich.table import Column
 from ..outcomes import RunProgress
 from .terminal import console
 
+SHOWN_EVERY = 0.2
+"""Seconds between two looks at work that does not tell by itself how far it is."""
+
 
 class Line:
     """The line, or nothing at all where nobody would see it."""
@@ -19,11 +23,6 @@ class Line:
     def __init__(self, display: rich.Progress | None = None, label: str = "", total: float | None = None) -> None:
         self._display = display
         self._task = None if display is None else display.add_task(label, total=total, told="")
-
-    @property
-    def seen(self) -> bool:
-        """Whether there is a line."""
-        return self._display is not None
 
     def __call__(self, done: float, total: float | None = None) -> None:
         """So much is done of ``total``, None where that is not known."""
@@ -39,6 +38,22 @@ class Line:
         """How far a run is."""
         if self._display is not None and self._task is not None:
             self._display.update(self._task, completed=progress.done, total=progress.total, told=_told(progress))
+
+    @contextmanager
+    def following(self, look: Callable[[], object]) -> Generator[None]:
+        """Have ``look``, which shows how far something is, called now and then, where there is a line."""
+
+        async def follow() -> None:
+            while True:
+                look()
+                await asyncio.sleep(SHOWN_EVERY)
+
+        task = asyncio.create_task(follow()) if self._display is not None else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
 
     def stop(self) -> None:
         """Take the line away, so that the text that comes now stands in its place."""

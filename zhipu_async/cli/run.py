@@ -70,8 +70,6 @@ if TYPE_CHECKING:
     from ..client import AsyncZhipuAI
     from ..fanout import FanOut
 
-_SHOWN_EVERY = 0.2
-"""Seconds between two looks at how far the run is."""
 _ONLY_CALLS = ("concurrency", "max_concurrency", "deadline", "max_retries", "token_budget", "dedupe")
 """Options of calls that the service's batches do not have."""
 
@@ -263,7 +261,7 @@ async def _run(client: AsyncZhipuAI, plan: Plan, calls: Input, path: Path) -> Su
             with progress.running("running", len(calls), hidden=hidden) as line:
                 try:
                     async with run:
-                        with _interruptible(run, stop, line), _followed(run, line):
+                        with _interruptible(run, stop, line), line.following(lambda: line.run(run.progress)):
                             async for outcome in run:
                                 tally.add(outcome)
                                 if plan.errors is not None and not outcome.ok:
@@ -339,23 +337,6 @@ def _interruptible(run: Run, stop: Callable[[], object] | None, line: progress.L
         yield
     finally:
         release()
-
-
-@contextlib.contextmanager
-def _followed(run: Run, line: progress.Line) -> Generator[None]:
-    """Show how far the run is, several times a second."""
-
-    async def follow() -> None:
-        while True:
-            line.run(run.progress)
-            await asyncio.sleep(_SHOWN_EVERY)
-
-    task = asyncio.create_task(follow()) if line.seen else None
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
 
 
 def _tell(plan: Plan, summary: Summary) -> None:

@@ -11,25 +11,17 @@ from . import tolerant
 from .copying import copied
 
 
-class Text:
-    """Pieces of text; None until the first piece, even an empty one, has come."""
+class Text(list[str]):
+    """Pieces of text, joined when they are asked for."""
 
-    __slots__ = ("append", "pieces")
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.append = self.pieces.append
-
-    @property
-    def seen(self) -> bool:
-        return bool(self.pieces)
+    __slots__ = ()
 
     @property
     def whole(self) -> str | None:
-        pieces = self.pieces
-        if len(pieces) > 1:
-            pieces[:] = [_whole_characters("".join(pieces))]
-        return pieces[0] if pieces else None
+        """The text so far; None until the first piece, even an empty one, has come."""
+        if len(self) > 1:
+            self[:] = [_whole_characters("".join(self))]
+        return self[0] if self else None
 
 
 def _whole_characters(text: str) -> str:

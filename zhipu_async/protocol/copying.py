@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import structs
 
 from . import tolerant
 
@@ -36,5 +37,5 @@ def copied(value: T) -> T:
 
 def _members(holder: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(holder, msgspec.Struct):
-        return [(name, getattr(holder, name)) for name in holder.__struct_fields__]
+        return zip(holder.__struct_fields__, structs.astuple(holder), strict=True)
     return list(holder.items()) if tolerant.is_object(holder) else enumerate(cast("list[Any]", holder))

@@ -105,7 +105,7 @@ class _GrowingReply:
             metadata=copied(self.metadata),
             delta=AssistantDelta(
                 role=self.role,
-                type="content" if self.content.seen else "tool_calls" if self.tools else None,
+                type="content" if self.content else "tool_calls" if self.tools else None,
                 content=self.content.whole,
                 tool_calls=[tool.whole() for tool in self.tools] or None,
             ),

@@ -27,7 +27,7 @@ class TranscriptionAccumulator:
     def add(self, chunk: TranscriptionChunk) -> None:
         """Take the next event. A text that comes with the last one stands in the place of all pieces."""
         last = (chunk.type or "").endswith(".done")
-        if chunk.content and not (last and self._text.seen):
+        if chunk.content and not (last and self._text):
             self._text.append(chunk.content)
         if last and chunk.text:
             self._text = Text()

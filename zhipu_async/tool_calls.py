@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from .errors import ToolCallInvalid, ToolFailed
-from .tools import InvalidArguments, PythonTool, Toolbox, content_of
+from .tools import InvalidArguments, PythonTool, Toolbox, content_of, current_call
 from .types.tool_events import CallDecoded, CallReturned
 from .types.tools import ToolCall
 
@@ -107,6 +107,7 @@ class TurnCalls:
             self._answers[position] = CallReturned(call=call, content=f"error: {reason}", error=refused)
             return
         tool, clock = self._toolbox.functions[call.function.name], asyncio.get_running_loop().time
+        current_call.set(call)  # of this task alone
         async with places:
             began = clock()
             value, content, failure = await self._outcome(tool, decoded.arguments)

@@ -15,11 +15,14 @@ import msgspec
 from .config import check_seconds
 from .errors import ConfigError
 from .protocol.schema import InvalidArguments, Signature, signature_of
-from .types.tools import FunctionDefinition, FunctionTool, MCPTool, RetrievalTool, Tool, WebSearchTool
+from .types.tools import FunctionDefinition, FunctionTool, MCPTool, RetrievalTool, Tool, ToolCall, WebSearchTool
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+current_call: contextvars.ContextVar[ToolCall] = contextvars.ContextVar("zhipu_async.tools.current_call")
+"""The model's call that a function of ``run_tools`` carries out, for the function and what it calls."""
 
 
 class PythonTool(Generic[P, R]):
@@ -214,4 +217,4 @@ async def _in_thread(call: Callable[[], T]) -> T:
     return await future
 
 
-__all__ = ["AnyTool", "InvalidArguments", "PythonTool", "Toolbox", "content_of", "tool"]
+__all__ = ["AnyTool", "InvalidArguments", "PythonTool", "Toolbox", "content_of", "current_call", "tool"]

@@ -30,6 +30,7 @@ from zhipu_async.protocol import codec
 from zhipu_async.resources import Completions
 from zhipu_async.simulator import Delivery, Frames, HangUp, Json, Pace, Refusal, Reply, Scenario, Simulator, ToolCall
 from zhipu_async.telemetry import CallBegan
+from zhipu_async.tools import current_call
 from zhipu_async.types.chat import ChatCompletion, Choice, ResponseFormat
 from zhipu_async.types.messages import AudioPart, FilePart, FileURLPart, ImagePart, TextPart, UserMessage, VideoPart
 
@@ -507,12 +508,39 @@ async def test_a_tool_loop(serve: Serve, ask: Ask) -> None:
         assert span.parent.span_id == spans[PARENT].context.span_id  # type: ignore[union-attr]
     added = spans["execute_tool add"]
     assert attributes(added)["gen_ai.tool.description"] == "Add two numbers."
+    ids = [attributes(spans[f"execute_tool {name}"])["gen_ai.tool.call.id"] for name in ("add", "fail", "hang")]
+    assert ids == [returned.call.id for returned in result.calls]
     assert spans["inside"].parent.span_id == added.context.span_id  # type: ignore[union-attr]
     assert attributes(spans["execute_tool fail"])["error.type"] == "LookupError"
     assert spans["execute_tool fail"].status.status_code is StatusCode.ERROR
     assert attributes(spans["execute_tool hang"])["zhipu_async.cancelled"] is True
     assert "ContentSecret" not in observed.exported()
     assert '"41"' not in observed.exported()
+
+
+async def test_content_of_tools_is_recorded_when_asked(serve: Serve, ask: Ask) -> None:
+    """The model's arguments as it wrote them and what it is told, where there is something; a name for neither else."""
+    observed = Observed(capture_content=True)
+
+    def add(a: int, b: int) -> int:
+        assert current_call.get().function.name == "add"
+        return a + b
+
+    def odd() -> object:
+        return object()
+
+    replies = [Reply("", tool_calls=[ToolCall("add", {"a": 41, "b": 1}), ToolCall("odd", {})]), Reply("42")]
+    client, _ = await serve(Scenario(replies=replies), hooks=[observed.hook])
+    await client.chat.completions.run_tools(**ask(tools=observed.hook.tools([add, odd])))
+    spans = {span.name: attributes(span) for span in observed.spans}
+    added, gave_none = spans["execute_tool add"], spans["execute_tool odd"]
+    assert objections(added, SPANS["execute_tool"], OURS) == []
+    assert json.loads(added["gen_ai.tool.call.arguments"]) == {"a": 41, "b": 1}
+    assert added["gen_ai.tool.call.result"] == "42"
+    assert gave_none["gen_ai.tool.call.arguments"] == "{}"
+    assert "gen_ai.tool.call.result" not in gave_none
+    with pytest.raises(LookupError):
+        current_call.get()
 
 
 # ---------------------------------------------------------------- content and secrets

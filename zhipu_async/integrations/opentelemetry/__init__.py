@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError
 from ...telemetry import AttemptFailed, CallBegan, CallFailed, CallSucceeded, Event
-from ...tools import AnyTool, PythonTool, Toolbox
+from ...tools import AnyTool, PythonTool, Toolbox, content_of, current_call
 from ...version import VERSION
 from . import messages
 from .attributes import SCHEMA_URL, Attributes, answered, begun, failed
@@ -216,22 +216,28 @@ class _TracedTool(PythonTool[..., Any]):
 
     async def run(self, arguments: Mapping[str, Any]) -> Any:
         """What the function gives, inside of a span."""
+        call, recorded = current_call.get(None), self._observer.capture_content
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": self.name,
             "gen_ai.tool.type": "function",
             **({"gen_ai.tool.description": self.signature.description} if self.signature.description else {}),
+            **({"gen_ai.tool.call.id": call.id} if call is not None and call.id else {}),
+            **({"gen_ai.tool.call.arguments": call.function.arguments} if call is not None and recorded else {}),
         }
         begin = self._observer.tracer.start_as_current_span
         with begin(
             f"execute_tool {self.name}", attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
-                return await super().run(arguments)
+                value = await super().run(arguments)
             except Exception as error:
                 span.set_attribute("error.type", type(error).__name__)
-                span.set_status(StatusCode.ERROR, str(error) if self._observer.capture_content else None)
+                span.set_status(StatusCode.ERROR, str(error) if recorded else None)
                 raise
             except BaseException:
                 span.set_attribute("zhipu_async.cancelled", True)
                 raise
+            if recorded:
+                _set_content(span, lambda: {"gen_ai.tool.call.result": content_of(value)})
+            return value

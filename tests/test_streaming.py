@@ -360,7 +360,7 @@ async def test_what_came_with_the_first_chunk_does_not_hold_it_up(
     ):
         for turn in range(2):
             streams = [await client.chat.completions.create(**ask(stream=True))]
-            assert (len(streams[0]._ready), len(succeeded)) == (1, turn)
+            assert (streams[0]._unread.count(b"data: "), len(succeeded)) == (2, turn)
             await go_on(streams.pop())
             assert [type(event) for event in succeeded] == [CallSucceeded] * (turn + 1)
             statistics = client.pool.statistics()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -117,13 +116,13 @@ class Dispatcher:
             reader: ChunkReader[C, R] = new_reader(
                 kind, headers=exchange.headers, limit=limits.event, whole=limits.stream
             )
-            ready: deque[C] = deque()
+            ready: list[C] = []
             data = await exchange.read()
             if _is_no_stream(exchange.headers, data):
                 raise await _instead_of_stream(exchange, data, limits.body, call.endpoint)
             data, unread = _first_event(data)
             while True:
-                ready.extend(reader.feed(data) if data else reader.close())
+                ready += reader.feed(data) if data else reader.close()
                 if reader.failure is not None and not reader.started:
                     raise reader.failure
                 if reader.started or reader.complete or reader.failure is not None:

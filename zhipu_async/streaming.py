@@ -57,11 +57,12 @@ class Stream(Generic[C, R]):
     """
 
     def __init__(
-        self, source: Source, reader: ChunkReader[C, R], ready: deque[C], unread: bytes, record: CallRecord
+        self, source: Source, reader: ChunkReader[C, R], ready: list[C], unread: bytes, record: CallRecord
     ) -> None:
         self._source: Source | None = source
         self._reader = reader
-        self._ready = ready
+        self._ready = ready[::-1]
+        """Chunks that nobody took yet, the next one last."""
         self._unread = unread
         """What came with the first chunk: it is not to wait until all that is decoded."""
         self._record = record
@@ -92,7 +93,7 @@ class Stream(Generic[C, R]):
                     raise failure
                 raise StopAsyncIteration
             await self._read(self._source)
-        return ready.popleft()
+        return ready.pop()
 
     async def _read(self, source: Source) -> None:
         """Wait for bytes once and take the chunks that they complete."""
@@ -126,7 +127,7 @@ class Stream(Generic[C, R]):
 
     def _take(self, data: bytes) -> None:
         reader = self._reader
-        self._ready.extend(reader.feed(data) if data else reader.close())
+        self._ready[:0] = reversed(reader.feed(data) if data else reader.close())
         if reader.complete or reader.failure is not None:
             self._end()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from .errors import (
@@ -151,7 +150,7 @@ class Stream(Generic[C, R]):
         source, self._source = self._source, None
         reader = self._reader
         if source is not None:
-            if reader.complete:
+            if reader.complete and self._is_here():
                 source.finish()
             else:
                 source.close()
@@ -160,6 +159,13 @@ class Stream(Generic[C, R]):
             self._timing = self._record.timing
         elif self._timing is None:
             self._timing = self._record.succeed(*reader.ending)
+
+    def _is_here(self) -> bool:
+        """Whether this runs on the loop that the stream was opened on."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     # ------------------------------------------------------------ what arrived
 
@@ -241,9 +247,7 @@ class Stream(Generic[C, R]):
         # leaving a loop is no mistake; from another thread or after the loop ended, the source sees to it itself.
         source = getattr(self, "_source", None)
         if source is not None:
-            with suppress(RuntimeError):  # no loop runs
-                if asyncio.get_running_loop() is self._loop:
-                    self._take_unread()
+            self._take_unread()
             source.close()
             self._record.fail(None)
 

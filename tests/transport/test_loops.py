@@ -216,6 +216,47 @@ else:
 """
 
 
+@pytest.mark.parametrize("elsewhere", ["after its loop", "in another thread", "on another loop", "dropped in a thread"])
+def test_what_came_with_the_first_chunk_is_taken_anywhere(ask: Ask, elsewhere: str) -> None:
+    """The rest of an answer that came whole may be looked at, or let go of, where its loop does not run.
+
+    The call has succeeded, nothing warns, and the client makes the next call.
+    """
+    succeeded: list[object] = []
+
+    def look(streams: list[Any]) -> None:
+        assert streams[0]._unread
+        if elsewhere != "dropped in a thread":
+            assert (streams[0].result.text, streams[0].result.complete) == ("Hello", True)
+        streams.clear()
+
+    async def close(streams: list[Any]) -> None:
+        stream = streams.pop()
+        await stream.close()
+        assert stream.result.text == "Hello"
+
+    async def main(sim: Simulator) -> list[Any]:
+        hooks = [lambda event: succeeded.append(type(event).__name__)]
+        async with AsyncZhipuAI(sim.api_key, base_url=sim.base_url, hooks=hooks) as client:
+            streams: list[Any] = [await client.chat.completions.create(**ask(stream=True))]
+            if elsewhere == "on another loop":
+                await asyncio.to_thread(asyncio.run, close(streams))
+            elif elsewhere != "after its loop":
+                await asyncio.to_thread(look, streams)
+            await asyncio.sleep(0)  # what another thread asks of the loop
+            if not streams:
+                assert client.pool.statistics().in_use == 0
+            assert (await client.chat.completions.create(**ask())).text == "Hello"
+        return streams
+
+    scenario = Scenario(replies=[Reply("Hello", pieces=list("Hello"), times=None)])
+    with service(scenario) as sim, no_warnings():
+        streams = asyncio.run(main(sim))
+        if streams:
+            look(streams)
+    assert succeeded == ["CallSucceeded"] * 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.parametrize("place", ["inside the loop", "beside the loop", "while idle"])
 def test_a_forked_child_works_and_leaves_the_parents_requests_alone(place: str) -> None:

@@ -147,7 +147,7 @@ SHOWN = {
     "ray_cluster.py": [
         r"^ *1\.1 +conduct The Tao that can be trodden",
         r"\n *81\.2 +conduct Those who are skilled",
-        r"\n72 sentences, [1-9]\d* tokens, 2 journals: \{'conduct': \d+, [^\n]*\}\n$",
+        r"\n72 sentences, [1-9]\d* tokens, [12] journals: \{'conduct': \d+, [^\n]*\}\n$",
     ],
     "embeddings_search.py": [
         r"72 sentences, 512 numbers each",

@@ -125,12 +125,14 @@ class Stream(Generic[C, R]):
         self._take(data)
 
     def _take(self, data: bytes) -> None:
+        """Take the chunks that ``data`` completes; b"": the input ended."""
         reader = self._reader
         self._ready[:0] = reversed(reader.feed(data) if data else reader.close())
         if reader.complete or reader.failure is not None:
             self._end()
 
     def _take_unread(self) -> None:
+        """Take what came with the first chunk, if nobody did."""
         data, self._unread = self._unread, b""
         if data and self._source is not None:
             self._take(data)

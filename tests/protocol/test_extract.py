@@ -107,7 +107,6 @@ def test_strict_json_is_found(wrapping: str, value: Any, reason: str | None) -> 
     assert (result.repairs, result.place, result.ambiguous) == ((), place, False)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 @given(containers, st.sampled_from(["length", "model_context_window_exceeded", "sensitive", "network_error", "new"]))
 @examples(60)

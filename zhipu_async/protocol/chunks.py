@@ -162,24 +162,13 @@ class ChunkReader(Generic[C, R]):
         if LF in b"".join(payloads):
             return False  # a line that is no data: the decoder would take its end for a blank
         try:
-            found: list[Any] = list(map(self._decode, payloads))
+            found = list(map(self._decode, payloads))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
-        goes_on = self._quick and self.started  # each is the next piece of the answer, as it mostly is
-        if goes_on:
-            known = self._id_of_content
-            for chunk in found:
-                if chunk.id != known or not chunk.choices:
-                    goes_on = False
-                    break
-        if goes_on and self._add_all is not None:
-            self._add_all(found)
-            chunks += found
-        else:
-            try:
-                self._check_all(found, payloads)
-            finally:
-                self._fold(found, chunks)
+        try:
+            self._check_all(found, payloads)
+        finally:
+            self._fold(found, chunks)
         if ends:
             self._end_at_done()
         return True

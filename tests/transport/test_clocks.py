@@ -191,8 +191,8 @@ async def test_stream_total_counts_from_the_call(ask: Ask, serve: Serve) -> None
 
 async def test_first_token_does_not_count_the_queue(ask: Ask) -> None:
     """Waiting for a connection has a clock of its own; first_token begins when the request is sent."""
-    scenario = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(head_after=0.15))])
-    settings: dict[str, Any] = {"limits": Limits(connections=1), "timeout": Timeouts(first_token=0.25)}
+    scenario = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(head_after=0.6))])
+    settings: dict[str, Any] = {"limits": Limits(connections=1), "timeout": Timeouts(first_token=1.5)}
     async with Simulator(scenario) as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url, **settings) as client:
 
         async def call() -> str | None:

@@ -18,6 +18,7 @@ from .errors import ConfigError
 from .finish import add
 from .protocol import tolerant
 from .protocol.codec import encode_json
+from .protocol.sse import BOM
 from .structured import TOOL, Parsed
 from .tool_runs import ToolRunResult
 from .tools import content_of
@@ -33,7 +34,6 @@ _SERVED = ("mcp", "web_search", "retrieval")
 """Types of calls that the service carries out itself: they need no result (chat.md section 4)."""
 
 _Plain: TypeAlias = dict[str, Any]
-_BOM = b"\xef\xbb\xbf"
 
 
 class _Saved(msgspec.Struct, kw_only=True):
@@ -226,7 +226,7 @@ class Conversation:
     def _read(cls, text: str | bytes, place: str) -> Self:
         data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         try:
-            members = msgspec.json.decode(data.removeprefix(_BOM))
+            members = msgspec.json.decode(data.removeprefix(BOM))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{place} is damaged, or no conversation: it is no JSON ({error})") from None
         if not tolerant.is_object(members) or members.get("format") != FORMAT:

@@ -512,6 +512,25 @@ def test_any_text(texts: list[str], data: st.DataObject) -> None:
     assert reading.text == (whole if texts else None)
 
 
+ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
+EVENTS = st.sampled_from([says("a"), says("b"), b": keep-alive\n\n", b"\n\n", b"event: ping\ndata: {}\n\n", DONE])
+
+
+@examples(500)
+@given(st.lists(st.tuples(EVENTS, ENDS), max_size=6), st.data())
+def test_line_ends_that_change(events: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
+    """Each event has line ends of its own, as from a proxy that adds comments: no cut changes what comes of them."""
+    stream = b"".join(event.replace(b"\n", end) for event, end in events) + stops() + DONE
+    assert read(data.draw(splits(stream))) == read(by_byte(stream))
+
+
+def test_a_comment_with_other_line_ends() -> None:
+    """What is kept of an event when line ends change is part of it, also where all that follows ends as before."""
+    kept = says("B")
+    pieces = (says("A"), b": keep-alive\r\n\r\n" + kept[:30], kept[30:], says("C"), stops() + DONE)
+    assert read(pieces).text == "ABC"
+
+
 def test_a_character_cut_in_two() -> None:
     """The chunks keep the halves of a character that came in two deltas; the folded text has it whole."""
     halves = [b'data: {"choices":[{"delta":{"content":"' + half + b'"}}]}\n\n' for half in (b"a\\ud83d", b"\\ude00b")]

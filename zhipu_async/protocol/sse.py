@@ -20,7 +20,8 @@ EVENT_LIMIT = 16 * 1024 * 1024
 LF, CR = 0x0A, 0x0D
 """As numbers: where one is searched for as bytes, ``in`` first takes them for a number, and the exception is dearer."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""May stand before the first character of a stream or a text."""
 _DIGITS = 640  # what int() takes whatever the interpreter's limit
 
 
@@ -91,11 +92,11 @@ class _Lines:
         """``data`` with what was held back before it; b"" while it may still turn out to be a byte order mark."""
         data = self.rest + data
         self._pieces.clear()
-        if len(data) < len(_BOM) and _BOM.startswith(data):
+        if len(data) < len(BOM) and BOM.startswith(data):
             self._pieces.append(data)
             return b""
         self.at_start = False
-        return data.removeprefix(_BOM)
+        return data.removeprefix(BOM)
 
 
 class _Splitter:
@@ -223,7 +224,8 @@ class PayloadReader:
 
     def are_whole(self, data: bytes) -> bool:
         """Whether ``data`` is whole events, with nothing kept before them, as it mostly is: :meth:`split` takes it."""
-        return data[-2:] == b"\n\n" and not self._pieces and not self._at_start and CR not in data
+        nothing_kept = self._whole_blocks and not self._pieces and not self._at_start
+        return nothing_kept and data[-2:] == b"\n\n" and CR not in data
 
     def take(self, data: bytes) -> bytes:
         """The whole events that ``data`` completes, as they came, for :meth:`split`; b"" for none. Only as long as
@@ -241,7 +243,7 @@ class PayloadReader:
             data = self._take()
         if self._at_start:
             self._at_start = False
-            data = data.removeprefix(_BOM)
+            data = data.removeprefix(BOM)
         end = data.rfind(b"\n\n") + 2
         if end < len(data):
             pieces.append(data[end:])
@@ -257,7 +259,7 @@ class PayloadReader:
         for block in events[:-2].split(b"\n\n"):
             if block[:6] == b"data: " and LF not in block and 6 < len(block) <= splitter.limit:
                 yield block[6:]
-            else:
+            elif block:
                 yield from self._wanted(splitter.take((*block.split(b"\n"), b"")))
 
     def rest(self) -> tuple[bytes, bytes]:

@@ -17,6 +17,7 @@ from .errors import BadRequestError, ConfigError, DecodeError, ZhipuError
 from .protocol import codec, faults
 from .protocol.chunks import ChunkReader, StreamKind
 from .protocol.endpoint import Call, Endpoint, HTTPRequest
+from .protocol.sse import BOM
 from .streaming import Stream
 from .telemetry import CallBegan, CallRecord, Telemetry
 from .transport.admission import Lane
@@ -117,7 +118,9 @@ class Dispatcher:
                 kind, headers=exchange.headers, limit=limits.event, whole=limits.stream
             )
             ready: list[C] = []
-            data = await exchange.read()
+            data = more = await exchange.read()
+            while more and _is_blank(data):
+                data += (more := await exchange.read())
             if _is_no_stream(exchange.headers, data):
                 raise await _instead_of_stream(exchange, data, limits.body, call.endpoint)
             data, unread = _first_event(data)
@@ -331,7 +334,12 @@ def _is_no_stream(headers: Mapping[str, str], data: bytes) -> bool:
     kind = headers.get("content-type", "").lower()
     if "event-stream" not in kind and ("json" in kind or "html" in kind):
         return True
-    return data.lstrip()[:1] in (b"{", b"<", b"[")
+    return data.removeprefix(BOM).lstrip()[:1] in (b"{", b"<", b"[")
+
+
+def _is_blank(data: bytes) -> bool:
+    """Whether it cannot be told yet what ``data`` begins."""
+    return len(data) <= _REFUSAL and not data.removeprefix(BOM).strip()
 
 
 async def _instead_of_stream(exchange: Exchange, data: bytes, limit: int | None, endpoint: Endpoint[Any]) -> ZhipuError:

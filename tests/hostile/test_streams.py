@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import tracemalloc
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.hostile.peer import MESSAGES, SHORT, Attack, hostile_peer, is_whole, 
 from tests.servers import DONE, LAST, STREAM_HEAD, block, chunk
 from zhipu_async import ChatCompletion, Limits, RequestTimeout, ResponseTooLarge, StreamCorrupted, StreamTruncated
 from zhipu_async.protocol.chunks import CHAT, ChunkReader
+from zhipu_async.transport import encoding
 
 pytestmark = pytest.mark.heavy
 
@@ -53,6 +55,27 @@ async def test_a_stream_without_end_is_refused(name: str, packed: bool, tmp_path
     error = (await outcomes(attack, tmp_path, "stream"))["stream"]
     assert isinstance(error, kind)
     assert not isinstance(error, RequestTimeout)
+
+
+async def test_blank_lines_by_the_million_hold_nobody_up() -> None:
+    """A few compressed bytes stand for very much: the loop has its turn between the blocks that come of them."""
+    packed = gzip.compress(b"\n" * 5_000_000 + chunk("Hi", "stop") + DONE)
+    attack = Attack(STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + block(packed) + LAST)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with hostile_peer(attack, limits=Limits()) as (client, peer):
+        task = asyncio.create_task(others())
+        stream = await client.chat.completions.create(model="glm-4.6", messages=MESSAGES, stream=True)
+        assert (await stream.until_done()).text == "Hi"
+        task.cancel()
+        assert turns > 5_000_000 / encoding.STEP
+        await is_whole(client, peer)
 
 
 async def test_what_came_before_the_bound_is_kept() -> None:

@@ -344,6 +344,16 @@ def test_redirects_that_are_not_followed(status: int) -> None:
     assert "redirect" in str(error)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("head", ["", ": hello\n\n", "event: error\n"])
+def test_a_refusal_as_an_event(head: str, end: str) -> None:
+    """A refusal of a stream that is framed as one has its code, which says whether it may be repeated."""
+    body = f'{head}data: {{"error": {{"code": "1113", "message": "no money"}}}}\n\ndata: [DONE]\n\n'
+    error = error_of(429, body.replace("\n", end).encode())
+    assert (type(error), error.code, error.message) == (errors.AccountError, "1113", "no money")
+    assert not error.retryable
+
+
 @examples(300)
 @given(st.integers(100, 999), st.binary(max_size=60))
 def test_any_answer_is_decided(status: int, body: bytes) -> None:

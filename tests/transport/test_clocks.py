@@ -163,11 +163,16 @@ async def test_a_cancelled_call_is_cancelled_not_timed_out(serve: Serve, ask: As
     assert client.statistics()["glm-4.6"].cancelled == 2
 
 
-async def test_no_timer_outlives_its_call(serve: Serve, ask: Ask) -> None:
-    """After calls and streams have ended, no timer of theirs is left on the loop, so nothing keeps them alive."""
-    client, _ = await serve()
+@pytest.mark.parametrize("lingers", [0.0, 0.02])
+async def test_no_timer_outlives_its_call(serve: Serve, ask: Ask, lingers: float) -> None:
+    """After calls and streams have ended, no timer of theirs is left on the loop, so nothing keeps them alive; nor when
+    the end of a stream comes after its ``[DONE]``."""
+    client, sim = await serve(Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(lingers=lingers))]))
     await client.chat.completions.create(**ask(timeout=100))
     await (await client.chat.completions.create(**ask(stream=True, timeout=100))).until_done()
+    await sim.wait_until(lambda: sim.in_flight == 0)
+    while client.pool.statistics().in_use:
+        await asyncio.sleep(0.001)
     timers: list[Any] = [
         handle
         for handle in getattr(asyncio.get_running_loop(), "_scheduled", [])
@@ -202,11 +207,14 @@ async def test_first_token_does_not_count_the_queue(ask: Ask) -> None:
         assert len(sim.requests) == 3
 
 
-def test_between_does_not_fire_because_the_loop_was_held_up(ask: Ask) -> None:
+@pytest.mark.parametrize("clock", ["between", "first_byte", "first_token", "total"])
+def test_no_clock_fires_because_the_loop_was_held_up(ask: Ask, clock: str) -> None:
     """Bytes that came while something blocked the loop are read before the silence is judged."""
 
     async def handler(talk: Conversation) -> None:
         await talk.request()
+        if clock != "between":
+            await asyncio.sleep(0.1)
         await talk.send(STREAM_HEAD + block(chunk("a")))
         for _ in range(5):
             await asyncio.sleep(0.1)
@@ -222,10 +230,13 @@ def test_between_does_not_fire_because_the_loop_was_held_up(ask: Ask) -> None:
             await asyncio.to_thread(over.wait, 10)
 
     async def read() -> str | None:
-        timeouts = Timeouts(between=0.2)
+        timeouts = Timeouts(**{clock: 0.2})
         async with AsyncZhipuAI("k.s", base_url=url.get(timeout=5), timeout=timeouts, max_retries=0) as client:
+            if clock != "between":
+                asyncio.get_running_loop().call_later(0.05, time.sleep, 0.4)
             stream = await client.chat.completions.create(**ask(stream=True))
-            asyncio.get_running_loop().call_later(0.05, time.sleep, 0.4)
+            if clock == "between":
+                asyncio.get_running_loop().call_later(0.05, time.sleep, 0.4)
             return (await stream.until_done()).text
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

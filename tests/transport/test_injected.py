@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import SHORT_SLEEPS
 from tests.servers import Conversation, byte_server
 from zhipu_async import AsyncZhipuAI, ClientClosedError, ConnectError, ConnectionLost, RateLimitError
-from zhipu_async.simulator import Delivery, HangUp, Refusal, Reply, Scenario, Simulator
+from zhipu_async.simulator import Delivery, HangUp, Pace, Refusal, Reply, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -44,6 +44,22 @@ async def test_an_injected_session_is_used_and_not_closed(ask: Ask) -> None:
         assert (await client.chat.completions.create(**ask())).text == "4"
         assert client.pool.statistics().in_use == 0
         await client.close()
+        assert not session.closed
+
+
+async def test_closing_the_client_ends_a_stream_over_an_injected_session(ask: Ask) -> None:
+    """Who waits for the next chunk is told; the session stays open."""
+    scenario = Scenario(replies=[Reply("ab", pieces=["a", "b"])], pace=Pace(per_chunk=60.0))
+    async with Simulator(scenario) as sim, aiohttp.ClientSession() as session:
+        client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url, session=session)
+        stream = await client.chat.completions.create(**ask(stream=True))
+        await anext(stream)
+        reading = asyncio.create_task(stream.until_done())
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(reading, 5)
+        assert client.pool.statistics().in_use == 0
         assert not session.closed
 
 

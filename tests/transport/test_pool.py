@@ -14,6 +14,7 @@ from tests.conftest import SHORT_SLEEPS, Serve
 from tests.servers import COMPLETION, DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
 from zhipu_async import AsyncZhipuAI, ClientClosedError, ConnectError, ConnectionLost, Limits, PoolFull
 from zhipu_async.simulator import Delivery, HangUp, Pace, Reply, Scenario, Simulator
+from zhipu_async.transport.loop_pool import LoopPool
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -61,6 +62,46 @@ async def test_a_body_that_never_ends_after_done_costs_its_connection_only(
         await asyncio.sleep(0.2)
         assert client.pool.statistics().in_use == 0
         assert await sim.wait_until(lambda: sim.connections.open == 0, timeout=2) is not False
+
+
+@pytest.mark.parametrize("connections", [1, 20])
+async def test_a_body_that_never_ends_after_done_holds_nobody_up(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, connections: int
+) -> None:
+    """Where calls wait for its place it is closed soon; where none do, they open a connection of their own at once."""
+    monkeypatch.setattr("zhipu_async.transport.loop_pool.DRAIN_SECONDS", 30)
+    scenario = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(lingers=30))])
+    limits = Limits(connections=connections)
+    async with Simulator(scenario) as sim, AsyncZhipuAI(sim.api_key, base_url=sim.base_url, limits=limits) as client:
+
+        async def call() -> str | None:
+            return (await (await client.chat.completions.create(**ask(stream=True))).until_done()).text
+
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*(call() for _ in range(5))) == ["Hi"] * 5
+            assert [await call() for _ in range(5)] == ["Hi"] * 5
+        assert sim.connections.opened == 10
+
+
+async def test_only_drains_of_the_same_service_are_waited_for(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new call has nothing of a connection that is about to come back from elsewhere, or that is not about to."""
+    waited: list[int] = []
+    about_to_come = LoopPool._about_to_come
+
+    def noted(pool: LoopPool, route: Any) -> Any:
+        found = about_to_come(pool, route)
+        waited.append(len(found))
+        return found
+
+    monkeypatch.setattr(LoopPool, "_about_to_come", noted)
+    lingering = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(lingers=0.5))])
+    async with Simulator(lingering) as here, Simulator() as there, AsyncZhipuAI(here.api_key) as client:
+        one, other = (client.with_options(base_url=sim.base_url) for sim in (here, there))
+        for asked in (one, one, other):
+            await (await asked.chat.completions.create(**ask(stream=True))).until_done()
+        await asyncio.sleep(0.1)
+        await (await one.chat.completions.create(**ask(stream=True))).until_done()
+    assert waited == [0, 1, 0, 0]
 
 
 @pytest.mark.parametrize("reset", [True, False], ids=["reset", "end of file"])

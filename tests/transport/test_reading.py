@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
+from aiohttp import ClientPayloadError
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from tests.conftest import Serve
+from zhipu_async import RequestTimeout
 from zhipu_async.transport import reading
 from zhipu_async.transport.answer_headers import AnswerHeaders
 from zhipu_async.transport.reading import AT_ONCE, _LeanReader, lean, read_less
@@ -86,6 +88,17 @@ class Pausing(BaseProtocol):
     def resume_reading(self, *_: Any) -> None:
         self._reading_paused = False
         self.resumed += 1
+
+
+async def test_what_came_before_a_wire_broke_is_read_first() -> None:
+    """An error of the connection waits behind the bytes; one of ours, of a clock or a closed client, does not."""
+    for error, given in ((ClientPayloadError("cut"), b"abc"), (RequestTimeout("late"), b"")):
+        reader = reader_of([b"a", b"bc"], ended=False)
+        reader.set_exception(error)
+        if given:
+            assert await reader.readany() == given
+        with pytest.raises(type(error)):
+            await reader.readany()
 
 
 async def test_what_nobody_reads_stops_the_connection() -> None:

@@ -188,6 +188,8 @@ def of_response(
     members = _object(body)
     if members is None and status < 300:
         return None
+    if members is None and (data := re.search(rb"(?m)^data:(.*)$", body)):
+        members = _object(data[1])  # of a stream: an event of one line
     found = _envelope(status, members) if members is not None else None
     if status < 300 and endpoint is not None and members is not None:
         of_task = isinstance(members.get("task_status") or members.get("status"), str)

@@ -10,7 +10,8 @@ from typing import Self
 from ..errors import PoolTimeout, RequestTimeout
 
 GRACE = 0.01
-"""Seconds for which a silence is doubted: a loop that was held up runs its timers before it has read its sockets."""
+"""Seconds for which a limit that is reached is doubted: a loop that was held up runs its timers before it has read its
+sockets."""
 
 _MEANING = {
     "connect": "no connection was made",
@@ -84,12 +85,14 @@ class AttemptClock:
             timer.cancel()
             self._timer = self.loop.call_at(when, self._look)
 
-    def _look(self) -> None:
+    def _look(self, doubted: tuple[float, str, float] | None = None) -> None:
         self._timer = None
         if self._due is None:
             return
         if self.loop.time() < self._due[0]:
             self._set(self._due[0])
+        elif doubted != self._due:
+            self._timer = self.loop.call_later(GRACE, self._look, self._due)
         else:
             self._expired = True
             self._task.cancel()

@@ -44,8 +44,10 @@ BLOCKS = 1024
 class Body:
     """The body of an answer: reads it, decompressed, under a watch, and turns aiohttp's errors into ours."""
 
-    def __init__(self, payload: StreamReader, content_encoding: str) -> None:
+    def __init__(self, payload: StreamReader, content_encoding: str, ended_by: Any = None) -> None:
         self._payload = payload
+        self._ended_by = ended_by
+        """The connection's protocol, where the end of the connection is that of the body."""
         self._decoder = encoding.decoder(content_encoding)
         self._blocks: Iterator[bytes] = iter(())
         self._silent = 0
@@ -63,7 +65,7 @@ class Body:
 
     def take_all(self, limit: int | None) -> bytes | None:
         """The whole body, where it has come already: most bodies come with their head."""
-        if self._decoder is not None or not self._payload.is_eof() or self._payload.exception() is not None:
+        if self._decoder is not None or self._ended_by or not self._payload.is_eof() or self._payload.exception():
             return None
         lean(self._payload)
         data = self._payload.read_nowait(-1)
@@ -78,6 +80,8 @@ class Body:
     async def _decoded(self, decoder: encoding.Decoder) -> bytes:
         while True:
             for block in self._blocks:
+                if not self._silent:  # not the first of what was read: little that came may stand for very much
+                    await asyncio.sleep(0)
                 self._silent = 0
                 return block
             data = await self._receive()
@@ -113,6 +117,9 @@ class Body:
                     return False
         except TransportError:
             return False
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
         return True
 
     def fail(self, error: Exception) -> None:
@@ -123,13 +130,16 @@ class Body:
         payload, watch = self._payload, self._watch
         if watch is None:
             lean(payload)
-            if payload.is_eof() and payload.exception() is None:
+            if payload.is_eof() and payload.exception() is None and self._ended_by is None:
                 return await payload.readany()  # which waits for nothing
             watch = self._watch = SilenceWatch(asyncio.get_running_loop(), payload.set_exception)
             watch.limit(*self._limits)
         watch.wait()
         try:
-            return await payload.readany()
+            data = await payload.readany()
+            if not data and self._ended_by is not None and isinstance(reset := self._ended_by.exception(), OSError):
+                raise reset
+            return data
         except (*BROKEN, RuntimeError) as error:  # RuntimeError: the connection was closed on this side
             raise lost(error, reused=False, what="the answer broke off") from error.with_traceback(None)
         except ZhipuError as error:  # of a clock, or the client was closed
@@ -222,7 +232,9 @@ class Wire:
             raise ConnectionLost("the server had closed the idle connection (408)", reused=True)
         self.status = message.code
         self.headers = AnswerHeaders(message.headers)
-        self._body = Body(payload, content_encoding(message.code, message.headers))
+        framed = message.chunked or "Content-Length" in message.headers
+        encoding = content_encoding(message.code, message.headers)
+        self._body = Body(payload, encoding, None if framed else protocol)
 
     async def _send(self, body: Upload, protocol: Any) -> None:
         """Write the blocks of ``body``. Its own failure goes to who waits for the answer."""

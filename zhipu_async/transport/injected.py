@@ -48,7 +48,7 @@ class InjectedSession:
         self._limits = limits
         self._in_use = 0
         self._closed = False
-        self._sockets: WeakSet[WebSocket] = WeakSet()
+        self._lent: WeakSet[WebSocket | InjectedExchange] = WeakSet()
         self.inherited = False
 
     async def open(
@@ -99,6 +99,7 @@ class InjectedSession:
                 max_headers=self._limits.head_count,
             )
             exchange = InjectedExchange(response, self)
+            self._lent.add(exchange)
         except BaseException as error:
             self._in_use -= 1
             if response is not None:
@@ -135,13 +136,13 @@ class InjectedSession:
 
     def join(self, socket: WebSocket) -> None:
         """A WebSocket is open: it fails when the client is closed."""
-        self._sockets.add(socket)
+        self._lent.add(socket)
         self._usable()
 
     def part(self, socket: WebSocket | None) -> None:
         """A WebSocket is closed, or (None) was not opened."""
         if socket is not None:
-            self._sockets.discard(socket)
+            self._lent.discard(socket)
         self._in_use -= 1
 
     def statistics(self) -> PoolStatistics:
@@ -149,10 +150,10 @@ class InjectedSession:
         return PoolStatistics(self._in_use, 0, 0)
 
     async def close(self) -> None:
-        """Take no more calls and close the WebSockets; the session belongs to the user and stays open."""
+        """Take no more calls and end what is read; the session belongs to the user and stays open."""
         self._closed = True
-        for socket in list(self._sockets):
-            socket.fail(ClientClosedError("the client was closed"))
+        for lent in list(self._lent):
+            lent.fail(ClientClosedError("the client was closed"))
 
 
 def _failure(error: BaseException, request: HTTPRequest) -> ZhipuError | None:
@@ -198,6 +199,10 @@ class InjectedExchange:
             body = await self._body.read_all(limit)
         self.finish()
         return body
+
+    def fail(self, error: Exception) -> None:
+        """Who reads the answer, now or later, gets ``error``."""
+        self._body.fail(error)
 
     def finish(self) -> None:
         if self._part():

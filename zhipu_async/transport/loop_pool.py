@@ -39,7 +39,8 @@ DRAIN_SECONDS = 1.0
 """How long the end of an answer is waited for after ``[DONE]``, in the background, before its connection is closed."""
 DRAIN_BYTES = 64 * 1024
 DRAIN_PATIENCE = 0.02
-"""How long a new call waits for a connection that is about to come back, before it opens another. Seconds."""
+"""How long a new call waits for a connection that is about to come back, before it opens another, and how long the end
+of an answer is waited for where calls wait for its place. Seconds."""
 
 
 class LoopPool:
@@ -60,7 +61,9 @@ class LoopPool:
         self._shared = connector is not None
         self._connector = connector or TCPConnector(limit=0, force_close=True)  # those that are kept are kept here
         self._idle: dict[Route, deque[tuple[Connection, float]]] = {}
-        self._draining: set[asyncio.Task[None]] = set()
+        self._draining: dict[asyncio.Task[None], tuple[Route, float]] = {}
+        """With when each began (loop time)."""
+        self._drain_clocks: set[asyncio.Timeout] = set()
         self._guard: AsyncGenerator[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._seen: WeakSet[object] = WeakSet()
@@ -105,8 +108,8 @@ class LoopPool:
             if self.closed:  # while this call waited
                 raise ClientClosedError("the client is closed")
             connection = None if fresh else self._pop_idle(target.route)
-            if connection is None and not fresh and self._draining:
-                await asyncio.wait(self._draining, timeout=DRAIN_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if connection is None and not fresh and (soon := self._about_to_come(target.route)):
+                await asyncio.wait(soon, timeout=DRAIN_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
                 connection = self._pop_idle(target.route)
             reused = connection is not None
             if connection is None:
@@ -152,6 +155,8 @@ class LoopPool:
         clock.phase("pool", patience)
         began = self._loop.time()
         turn = self._loop.create_future()
+        if not self.waiters:
+            self._hurry()
         self.waiters.append(turn)
         try:
             await turn
@@ -227,7 +232,7 @@ class LoopPool:
         self._lent.discard(wire)
         if good and not wire.at_end and not self._loop.is_closed() and wire.connection.protocol is not None:
             task = self._loop.create_task(self._drain(wire))
-            self._draining.add(task)
+            self._draining[task] = wire.route, self._loop.time()
             task.add_done_callback(partial(self._drained, wire))
             return
         self._settle(wire, good)
@@ -236,14 +241,30 @@ class LoopPool:
         """The stream said ``[DONE]``, but the end of its body is still on the way."""
         good = False
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                good = await wire.skip_rest(DRAIN_BYTES)
+            async with asyncio.timeout(DRAIN_PATIENCE if self.waiters else DRAIN_SECONDS) as clock:
+                self._drain_clocks.add(clock)
+                try:
+                    good = await wire.skip_rest(DRAIN_BYTES)
+                finally:
+                    self._drain_clocks.discard(clock)
         except TimeoutError:
-            logger.debug("a connection was closed: its answer did not end within %s s after [DONE]", DRAIN_SECONDS)
+            logger.debug("a connection was closed: its answer did not end soon after [DONE]")
         self._settle(wire, good)
 
+    def _hurry(self) -> None:
+        """A call waits for a place: those that have to read no more than the end of an answer get less time."""
+        soon = self._loop.time() + DRAIN_PATIENCE
+        for clock in self._drain_clocks:
+            if not clock.expired() and (when := clock.when()) is not None and when > soon:
+                clock.reschedule(soon)
+
+    def _about_to_come(self, route: Route) -> list[asyncio.Task[None]]:
+        """The drains of connections to ``route`` that began just now: others are not about to end."""
+        oldest = self._loop.time() - DRAIN_PATIENCE
+        return [task for task, (to, began) in self._draining.items() if to == route and began > oldest]
+
     def _drained(self, wire: Wire, task: asyncio.Task[None]) -> None:
-        self._draining.discard(task)
+        del self._draining[task]
         if task.cancelled():  # maybe before it began
             self._settle(wire, good=False)
 

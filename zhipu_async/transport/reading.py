@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 
+from ..errors import ZhipuError
+
 AT_ONCE = 64 * 1024
 """Bytes."""
 UNREAD = 40
@@ -87,8 +89,8 @@ class _LeanReader(StreamReader):
         aiohttp takes each piece by itself, and after the last has the connection read on that was never held back.
         """
         pieces = self._buffer
-        if n != -1 or not pieces or self._buffer_offset or self._exception is not None:
-            return super().read_nowait(n)
+        if n != -1 or not pieces or self._buffer_offset or isinstance(self._exception, ZhipuError):
+            return super().read_nowait(n)  # an error of ours counts at once; what came before a wire broke, has come
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._cursor += self._size

@@ -1,0 +1,108 @@
+"""Answers whose connection breaks: what came counts, and only what is known to be whole is taken for whole."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import SHORT_SLEEPS
+from tests.servers import COMPLETION, DONE, STREAM_HEAD, Conversation, block, byte_server, chunk
+from zhipu_async import AsyncZhipuAI, ConnectionLost, StreamTruncated
+
+Ask = Callable[..., dict[str, Any]]
+UNFRAMED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+
+
+def end(talk: Conversation, reset: bool) -> None:
+    """Break the connection: with a reset, or its clean end."""
+    if reset:
+        linger = struct.pack("ii", 1, 0)
+        talk.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    talk.writer.close()
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["read at once", "read later"])
+@pytest.mark.parametrize("reset", [False, True], ids=["end of file", "reset"])
+@pytest.mark.parametrize("whole", [False, True], ids=["cut", "whole"])
+async def test_what_came_of_a_stream_counts(ask: Ask, whole: bool, reset: bool, slow: bool) -> None:
+    """However late it is read, all chunks that came are given; behind the finish reason nothing is missing."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        await talk.send(STREAM_HEAD + block(chunk("a")))
+        await asyncio.sleep(0.05)
+        await talk.send(block(chunk("b")) + block(chunk("c", "stop" if whole else None)))
+        await asyncio.sleep(0.05)
+        end(talk, reset)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        stream = await client.chat.completions.create(**ask(stream=True))
+        said = (await anext(stream)).choices[0].delta.content or ""
+        await asyncio.sleep(0.2 * slow)
+        try:
+            async for text in stream.text_deltas():
+                said += text
+        except StreamTruncated as error:
+            assert error.partial.text == "abc"
+            assert not whole
+        else:
+            assert whole
+        assert said == "abc"
+        assert stream.result.complete is whole
+        assert client.pool.statistics().in_use == 0
+        assert len(server.requests) == 1
+
+
+async def test_a_torn_event_behind_the_finish_reason_is_an_error(ask: Ask) -> None:
+    """Something was still to come."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        await talk.send(STREAM_HEAD + block(chunk("a", "stop") + DONE[:9]))
+        end(talk, reset=False)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        stream = await client.chat.completions.create(**ask(stream=True))
+        with pytest.raises(StreamTruncated):
+            await stream.until_done()
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.02], ids=["with its head", "later"])
+async def test_a_body_that_ends_with_its_connection(ask: Ask, wait: float) -> None:
+    """It is whole where the connection was closed; where that was reset it is lost, and asked for again."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        first = talk.number == 1
+        await talk.send(UNFRAMED + COMPLETION[: 50 if first else -9])
+        await asyncio.sleep(wait)
+        if first:
+            end(talk, reset=True)
+        else:
+            await talk.send(COMPLETION[-9:])
+
+    async with (
+        byte_server(handler) as server,
+        AsyncZhipuAI("k.s", base_url=server.url, retry=SHORT_SLEEPS) as client,
+    ):
+        assert (await client.chat.completions.create(**ask())).text == "Hi"
+        assert len(server.requests) == 2
+
+
+async def test_a_file_whose_connection_is_reset_is_no_file() -> None:
+    """Content without a length, cut by a reset: an error, and not a shorter file."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        await talk.send(UNFRAMED.replace(b"application/json", b"application/octet-stream") + bytes(1000))
+        await asyncio.sleep(0.02)
+        end(talk, reset=True)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url, max_retries=0) as client:
+        with pytest.raises(ConnectionLost):
+            await client.files.content("file-1")

@@ -24,9 +24,9 @@ SLOW = errors.RateLimitError("slow", status=429, code="1302")
 Told = tuple[str | None, str, bool]
 
 
-def good(total: float = 1.0, first_token: float | None = None, attempts: int = 1, model: str | None = GLM) -> Event:
+def good(total: float = 1.0, first_token: float | None = None, model: str | None = GLM) -> Event:
     """A call that succeeded."""
-    return CallSucceeded(CHAT, model, Timing(total=total, first_token=first_token, attempts=attempts), None)
+    return CallSucceeded(CHAT, model, Timing(total=total, first_token=first_token), None)
 
 
 def bad(error: Exception | None = BROKEN, model: str | None = GLM) -> Event:
@@ -45,7 +45,8 @@ def told(thresholds: Thresholds, *windows: list[Event], looks: int = 1) -> list[
     watching = Watch(service, thresholds, looks)
     found: list[list[Told]] = []
     for events in windows:
-        for event in events:
+        for event in events:  # each of them ends an attempt
+            service.attempt(event.model)
             service.emit(event)
         found.append([(alert.model, alert.rule, alert.crossed) for alert in watching.alerts()])
     return found
@@ -61,10 +62,10 @@ CASES: dict[str, tuple[Thresholds, list[Event], list[str]]] = {
         Thresholds(error_rate=0.1), [*[good()] * 17, *[bad()] * 3, *[bad(None)] * 80], ["error_rate"],
     ),
     "refusals that were repeated": (
-        Thresholds(refused=0.2), [*[refused()] * 6, *[good()] * 14, *[good(attempts=2)] * 6], ["refused"],
+        Thresholds(refused=0.2), [*[refused()] * 6, *[good()] * 20], ["refused"],
     ),
     "refusals of calls that have not ended": (Thresholds(refused=0.9), [refused()] * 20, ["refused"]),
-    "few refusals": (Thresholds(refused=0.2), [*[refused()] * 4, *[good(attempts=2)] * 4, *[good()] * 12], []),
+    "few refusals": (Thresholds(refused=0.2), [*[refused()] * 4, *[good()] * 16], []),
     "slow": (Thresholds(p50=2.0, p90=2.0, p99=2.0), [*[good()] * 17, *[good(3.0)] * 3], ["p90", "p99"]),
     "one is slow": (Thresholds(p50=2.0, p90=2.0), [*[good()] * 19, good(99.0)], []),
     "slow beginnings": (Thresholds(first_token_p90=0.5), [good(first_token=0.6)] * 20, ["first_token_p90"]),

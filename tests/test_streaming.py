@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 from tests.conftest import Serve
 from tests.servers import DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
 from zhipu_async import (
+    AccountError,
     AsyncZhipuAI,
     AttemptFailed,
     CallFailed,
@@ -170,6 +171,77 @@ async def test_closing_a_stream_wakes_the_task_that_reads_it(serve: Serve, ask: 
                 await reading
         assert caught.value.partial.text == "a"
         assert client.statistics()[ask()["model"]].cancelled == 1
+
+
+@pytest.mark.parametrize("view", ["chunks", "text_deltas", "events"])
+async def test_reading_on_after_a_wait_was_cancelled(serve: Serve, ask: Ask, view: str) -> None:
+    """The wait closed the stream: that is told, since what had come would else be taken for the answer."""
+    client, _ = await serve(Scenario(replies=[Reply("ab", pieces=["a", "b"])], pace=Pace(per_chunk=60.0)))
+    stream = await client.chat.completions.create(**ask(stream=True))
+    reading = aiter(stream if view == "chunks" else getattr(stream, view)())
+    await anext(reading)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(reading), 0.01)
+    for _ in range(2):
+        with pytest.raises(StreamConsumed, match="was cancelled") as caught:
+            await anext(reading)
+        assert caught.value.partial.text == "a"
+    assert client.statistics()[ask()["model"]].cancelled == 1
+
+
+@pytest.mark.parametrize("leave", ["break", "close", "drop"])
+async def test_leaving_after_the_finish_reason(serve: Serve, ask: Ask, leave: str) -> None:
+    """Nothing of the answer is missing: the call succeeded, and its tokens count."""
+    client, _ = await serve(Scenario(replies=[Reply("ab", delivery=Delivery(pause=0.05))]))
+    stream = await client.chat.completions.create(**ask(stream=True))
+    async for chunk in stream:
+        if any(choice.finish_reason for choice in chunk.choices):
+            break
+    if leave == "drop":
+        del stream, chunk
+    elif leave == "close":
+        await stream.close()
+    else:
+        await stream.__aexit__()
+    found = client.statistics()[ask()["model"]]
+    assert (found.successes, found.cancelled) == (1, 0)
+    assert found.total_tokens > 0
+    assert client.pool.statistics().in_use == 0
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_network_error_is_a_failure_for_who_counts(serve: Serve, ask: Ask, streamed: bool) -> None:
+    """The caller gets the answer as it is; statistics and hooks hear of a StreamFailed with its tokens."""
+    client, _ = await serve(Scenario(replies=[Reply("ab", finish_reason="network_error")]))
+    answer = await client.chat.completions.create(**ask(stream=streamed))
+    if streamed:
+        assert [chunk async for chunk in answer]
+        answer = answer.result
+    assert (answer.text, answer.finish_reason) == ("ab", "network_error")
+    found = client.statistics()[ask()["model"]]
+    assert (found.successes, found.errors) == (0, {"StreamFailed": 1})
+    assert found.total_tokens == answer.usage.total_tokens
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json", "text/plain"])
+@pytest.mark.parametrize("before", [b"", b"\n", b" \r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+async def test_json_in_the_place_of_a_stream(ask: Ask, before: bytes, kind: str) -> None:
+    """An error under status 200 is that error, also where nothing but blanks comes with the head."""
+    told = b'{"error": {"code": "1113", "message": "no money"}}'
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        length = len(before + told)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode()
+        await talk.send(head + before)
+        await asyncio.sleep(0.01)
+        await talk.send(told)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        with pytest.raises(AccountError) as caught:
+            await client.chat.completions.create(**ask(stream=True))
+        assert caught.value.code == "1113"
+        assert len(server.requests) == 1
 
 
 async def test_two_tasks_cannot_read_one_stream(serve: Serve, ask: Ask) -> None:

@@ -52,9 +52,9 @@ def succeeded(total: float = 2.0, first_token: float | None = None, **more: Any)
     return CallSucceeded(CHAT, model, timing, usage, "stop")
 
 
-def failed(error: Exception | None, attempts: int = 1) -> CallFailed:
+def failed(error: Exception | None, usage: Usage | None = None) -> CallFailed:
     """A call that failed, or was cancelled."""
-    return CallFailed(CHAT, GLM, Timing(total=1.0, attempts=attempts), error)
+    return CallFailed(CHAT, GLM, Timing(total=1.0), error, usage)
 
 
 def attempt_failed(error: Exception, number: int = 1, delay: float | None = 0.25) -> AttemptFailed:
@@ -79,42 +79,72 @@ NOTHING = ModelStatistics(
 TWO = Percentiles(2.0, 2.0, 2.0)
 STATISTICS: dict[str, tuple[list[Event], dict[str, Any]]] = {
     "a success": ([succeeded(usage=USAGE)], {
-        "calls": 1, "successes": 1, "attempts": 1, "latency": TWO,
+        "calls": 1, "successes": 1, "latency": TWO,
         "prompt_tokens": 20, "completion_tokens": 91, "total_tokens": 111, "cached_tokens": 5, "reasoning_tokens": 82,
     }),
-    "a success without usage": ([succeeded()], {"calls": 1, "successes": 1, "attempts": 1, "latency": TWO}),
+    "a success without usage": ([succeeded()], {"calls": 1, "successes": 1, "latency": TWO}),
     "a success with little usage": ([succeeded(usage=Usage(total_tokens=3))], {
-        "calls": 1, "successes": 1, "attempts": 1, "latency": TWO, "total_tokens": 3,
+        "calls": 1, "successes": 1, "latency": TWO, "total_tokens": 3,
     }),
     "usage adds up": ([succeeded(usage=USAGE), succeeded(usage=USAGE)], {
-        "calls": 2, "successes": 2, "attempts": 2, "latency": TWO,
+        "calls": 2, "successes": 2, "latency": TWO,
         "prompt_tokens": 40, "completion_tokens": 182, "total_tokens": 222, "cached_tokens": 10,
         "reasoning_tokens": 164,
     }),
     "a stream": ([succeeded(first_token=1.0)], {
-        "calls": 1, "successes": 1, "streams": 1, "attempts": 1, "latency": TWO,
+        "calls": 1, "successes": 1, "streams": 1, "latency": TWO,
         "first_token": Percentiles(1.0, 1.0, 1.0),
     }),
     "a success after two 429s": (
-        [attempt_failed(SLOW), attempt_failed(SLOW, 2), succeeded(attempts=3)],
-        {"calls": 1, "successes": 1, "attempts": 3, "refused": 2, "latency": TWO},
+        [attempt_failed(SLOW), attempt_failed(SLOW, 2), succeeded()],
+        {"calls": 1, "successes": 1, "refused": 2, "latency": TWO},
     ),
     "a failure": (
         [attempt_failed(errors.ServerError("x", status=500), delay=None), failed(errors.ServerError("x", status=500))],
-        {"calls": 1, "failures": 1, "attempts": 1, "errors": {"ServerError": 1}},
+        {"calls": 1, "failures": 1, "errors": {"ServerError": 1}},
     ),
     "failures by class": (
-        [failed(SLOW, 3), failed(SLOW), failed(errors.ConnectError("x")), failed(ValueError("x"))],
-        {"calls": 4, "failures": 4, "attempts": 6, "errors": {"RateLimitError": 2, "ConnectError": 1, "ValueError": 1}},
+        [failed(SLOW), failed(SLOW), failed(errors.ConnectError("x")), failed(ValueError("x"))],
+        {"calls": 4, "failures": 4, "errors": {"RateLimitError": 2, "ConnectError": 1, "ValueError": 1}},
     ),
-    "a call that was cancelled": ([failed(None)], {"calls": 1, "cancelled": 1, "attempts": 1}),
+    "a failure that cost tokens": ([failed(SLOW, usage=USAGE)], {
+        "calls": 1, "failures": 1, "errors": {"RateLimitError": 1},
+        "prompt_tokens": 20, "completion_tokens": 91, "total_tokens": 111, "cached_tokens": 5, "reasoning_tokens": 82,
+    }),
+    "a call that was cancelled": ([failed(None)], {"calls": 1, "cancelled": 1}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("events", "expected"), STATISTICS.values(), ids=STATISTICS)
 def test_statistics(events: list[Event], expected: dict[str, Any]) -> None:
-    """Events add up to calls, attempts, refusals, errors by class, tokens and percentiles."""
+    """Events add up to calls, refusals, errors by class, tokens and percentiles."""
     assert statistics(*events) == msgspec.structs.replace(NOTHING, **expected)
+
+
+def test_attempts_count_as_they_begin() -> None:
+    """A refusal is a share of the attempts that were made till then, whatever their calls are at."""
+    telemetry = Telemetry()
+    record = CallRecord(telemetry, CHAT, GLM)
+    for attempts in (1, 2):
+        record.attempt()
+        assert telemetry.statistics()[GLM].attempts == attempts
+    record.succeed()
+    assert telemetry.statistics()[GLM] == msgspec.structs.replace(
+        NOTHING, calls=1, successes=1, attempts=2, latency=telemetry.statistics()[GLM].latency
+    )
+
+
+def test_an_answer_that_the_model_broke_off_is_a_failure() -> None:
+    """The finish reason network_error: a failed call, whose tokens count (chat.md section 5)."""
+    events: list[Event] = []
+    telemetry = Telemetry([events.append])
+    CallRecord(telemetry, CHAT, GLM).succeed(USAGE, "network_error")
+    (event,) = events
+    assert isinstance(event, CallFailed)
+    assert isinstance(event.error, errors.StreamFailed)
+    assert "network_error" in str(event.error)
+    found = telemetry.statistics()[GLM]
+    assert (found.failures, found.successes, found.total_tokens) == (1, 0, 111)
 
 
 def test_statistics_by_model() -> None:
@@ -188,12 +218,12 @@ def test_statistics_since_a_snapshot() -> None:
         telemetry.emit(event)
     before = telemetry.statistics()
     assert telemetry.statistics(before)[GLM] == NOTHING
-    for event in (succeeded(first_token=1.0, usage=USAGE), succeeded(), failed(errors.ConnectError("x"), 2)):
+    for event in (succeeded(first_token=1.0, usage=USAGE), succeeded(), failed(errors.ConnectError("x"))):
         telemetry.emit(event)
     telemetry.emit(succeeded(model="glm-5"))
     since = telemetry.statistics(before)
     assert since[GLM] == msgspec.structs.replace(
-        NOTHING, calls=3, successes=2, failures=1, streams=1, attempts=4, errors={"ConnectError": 1},
+        NOTHING, calls=3, successes=2, failures=1, streams=1, errors={"ConnectError": 1},
         prompt_tokens=20, completion_tokens=91, total_tokens=111, cached_tokens=5, reasoning_tokens=82,
         latency=TWO, first_token=Percentiles(1.0, 1.0, 1.0),
     )  # fmt: skip

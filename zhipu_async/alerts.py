@@ -110,7 +110,7 @@ class Watch:
     def _values(self, window: ModelStatistics) -> Iterator[tuple[Rule, float, float]]:
         """The rules that have enough to judge by, with what they say of a window and its threshold."""
         ended = window.successes + window.failures
-        attempts = max(window.attempts, window.refused)  # those of calls under way count when the calls end
+        attempts = max(window.attempts, window.refused)  # what was refused may have begun before the window
         rules: tuple[tuple[Rule, int, float | None], ...] = (
             ("error_rate", ended, window.failures / ended if ended else None),
             ("refused", attempts, window.refused / attempts if attempts else None),

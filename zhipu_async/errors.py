@@ -141,8 +141,10 @@ class ResponseTooLarge(TransportError):
 class StreamError(ZhipuError):
     """A stream did not end as it should. ``partial`` is the folded result so far, ``raw`` a bounded piece of it."""
 
-    def __init__(self, message: str = "", *, partial: Any = None, raw: str | None = None) -> None:
-        super().__init__(message)
+    _told = ""
+
+    def __init__(self, message: str | None = None, *, partial: Any = None, raw: str | None = None) -> None:
+        super().__init__(self._told if message is None else message)
         self.partial = partial
         self.raw = raw
 
@@ -169,6 +171,7 @@ class StreamFailed(StreamError):
     """The model broke off inside the service: finish reason ``network_error`` (chat.md section 5)."""
 
     retryable = True
+    _told = "the model broke off inside the service (finish reason network_error)"
 
 
 class StreamConsumed(StreamError):
@@ -264,10 +267,7 @@ class ContentFilterError(APIError):
 
 
 class AccountError(APIError):
-    """The account cannot pay or is not active: 1100, 1110 to 1113, 1121, 1309, 1311, 1313 to 1315.
-
-    Never retried, but for 1100 (its data could not be read or written), which is once.
-    """
+    """The account cannot pay or is not active: 1100 (retried once), 1110 to 1113, 1121, 1309, 1311, 1313 to 1315."""
 
 
 class QuotaError(APIError):

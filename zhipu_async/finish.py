@@ -12,7 +12,7 @@ def check_finish(completion: ChatCompletion, *, requests: int = 1, tokens: int |
     ``requests`` and ``tokens`` are what it took to come here, for the error; by default, this answer's own.
     """
     if completion.finish_reason == "network_error":
-        raise StreamFailed("the model broke off inside the service (finish reason network_error)", partial=completion)
+        raise StreamFailed(partial=completion)
     if completion.finish_reason == "sensitive":
         own = (completion.usage.total_tokens or 0) if completion.usage else 0
         raise AnswerFiltered(

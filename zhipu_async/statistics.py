@@ -66,6 +66,7 @@ class ModelStatistics(msgspec.Struct, frozen=True):
     streams: int
     """Successes that were streams with something in them."""
     attempts: int
+    """Attempts that began, those of calls under way included."""
     refused: int
     """Attempts answered with HTTP 429 or a 429 code."""
     errors: dict[str, int]
@@ -100,15 +101,26 @@ class Tally(msgspec.Struct):
     """Seconds, each with the number of the success."""
     first_token: deque[tuple[int, float]] = msgspec.field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
 
-    def success(self, attempts: int, total: float | None, first_token: float | None, usage: TokenUsage | None) -> None:
+    def success(self, total: float | None, first_token: float | None, usage: TokenUsage | None) -> None:
         """A call succeeded; ``total`` and ``first_token`` are seconds."""
-        self.attempts += attempts
         self.successes += 1
         if total is not None:
             self.latency.append((self.successes, total))
         if first_token is not None:
             self.streams += 1
             self.first_token.append((self.successes, first_token))
+        self._count(usage)
+
+    def failure(self, error: Exception | None, usage: TokenUsage | None) -> None:
+        """A call failed, or (None) was cancelled or left; ``usage`` is what it cost all the same."""
+        if error is None:
+            self.cancelled += 1
+        else:
+            self.failures += 1
+            self.errors[type(error).__name__] += 1
+        self._count(usage)
+
+    def _count(self, usage: TokenUsage | None) -> None:
         if usage is not None:
             prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
             for name, tokens in (
@@ -119,15 +131,6 @@ class Tally(msgspec.Struct):
                 ("reasoning", completion.reasoning_tokens if completion else 0),
             ):
                 self.tokens[name] += tokens or 0
-
-    def failure(self, attempts: int, error: Exception | None) -> None:
-        """A call failed, or (None) was cancelled or left."""
-        self.attempts += attempts
-        if error is None:
-            self.cancelled += 1
-        else:
-            self.failures += 1
-            self.errors[type(error).__name__] += 1
 
     def statistics(self, since: ModelStatistics | None = None) -> ModelStatistics:
         """All that was counted, or what came after ``since``."""

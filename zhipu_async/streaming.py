@@ -108,6 +108,7 @@ class Stream(Generic[C, R]):
             data = await source.read()
         except (ConnectionLost, RequestTimeout) as error:
             if self._source is not None:
+                source.close()
                 self._fail(error)
                 return
             data = b""
@@ -116,7 +117,7 @@ class Stream(Generic[C, R]):
             self._end()
             return
         except BaseException:  # cancelled: the task that is kept by someone would keep the connection with it
-            self._leave()
+            self._cut_off()
             raise
         finally:
             self._reading = False
@@ -138,9 +139,13 @@ class Stream(Generic[C, R]):
             self._take(data)
 
     def _fail(self, error: ConnectionLost | RequestTimeout) -> None:
-        """The connection broke: what had arrived is a truncated stream; a clock that fired keeps its own class."""
+        """The connection broke: what had arrived is a truncated stream, if its finish reason is missing; a clock that
+        fired keeps its own class."""
         if isinstance(error, RequestTimeout):
             self._reader.fail(error)
+        elif self._reader.finished:
+            self._take(b"")  # a torn line is an error nevertheless
+            return
         else:
             truncated = StreamTruncated(f"the stream broke off: {error}")
             truncated.__cause__ = error
@@ -156,11 +161,11 @@ class Stream(Generic[C, R]):
                 source.finish()
             else:
                 source.close()
+        usage, reason = reader.ending
         if reader.failure is not None:
-            self._record.fail(reader.failure)
-            self._timing = self._record.timing
+            self._timing = self._record.fail(reader.failure, usage)
         elif self._timing is None:
-            self._timing = self._record.succeed(*reader.ending)
+            self._timing = self._record.succeed(usage, reason)
 
     def _is_here(self) -> bool:
         """Whether this runs on the loop that the stream was opened on."""
@@ -203,7 +208,7 @@ class Stream(Generic[C, R]):
             raise self._reader.failure
         result = self.result
         if getattr(result, "finish_reason", None) == "network_error":
-            raise StreamFailed("the model broke off inside the service (finish reason network_error)", partial=result)
+            raise StreamFailed(partial=result)
         return result
 
     def text_deltas(self: Stream[ChatCompletionChunk, ChatCompletion]) -> _TextDeltas:
@@ -236,22 +241,34 @@ class Stream(Generic[C, R]):
 
     def _leave(self) -> None:
         self._take_unread()
+        self._drop()
+        self._ready.clear()
+        self._exhausted = True
+
+    def _cut_off(self) -> None:
+        """Leave because the reading task is cancelled: who reads on is not to take what there was for the answer."""
+        self._take_unread()
+        if self._source is not None:
+            self._reader.fail(
+                StreamConsumed("the task that waited for this stream's next chunk was cancelled: the stream is closed")
+            )
+        self._leave()
+
+    def _drop(self) -> None:
+        """Close the connection of what nobody reads on; behind its finish reason, nothing of an answer is missing."""
         source, self._source = self._source, None
         if source is not None:
             source.close()
-            self._record.fail(None)
-            self._timing = self._record.timing
-        self._ready.clear()
-        self._exhausted = True
+            usage, reason = self._reader.ending
+            finished, record = self._reader.finished, self._record
+            self._timing = record.succeed(usage, reason) if finished else record.fail(None, usage)
 
     def __del__(self) -> None:
         # Dropped by `break`: aiohttp's own response would stay open until the garbage collector came. Silent, since
         # leaving a loop is no mistake; from another thread or after the loop ended, the source sees to it itself.
-        source = getattr(self, "_source", None)
-        if source is not None:
+        if getattr(self, "_source", None) is not None:
             self._take_unread()
-            source.close()
-            self._record.fail(None)
+            self._drop()
 
     def __repr__(self) -> str:
         state = "open" if self._source is not None else "failed" if self._reader.failure else "ended"
@@ -272,6 +289,11 @@ class _TextDeltas:
             for choice in (await self._stream.__anext__()).choices:
                 if choice.index == 0 and choice.delta.content:
                     return choice.delta.content
+
+    @property
+    def result(self) -> ChatCompletion:
+        """The stream's."""
+        return self._stream.result
 
     async def aclose(self) -> None:
         """Close the stream."""
@@ -302,6 +324,11 @@ class _Events:
                 self._finished = True
                 self._ready.extend(self._events.finish(self._stream.result))
         return self._ready.popleft()
+
+    @property
+    def result(self) -> ChatCompletion:
+        """The stream's."""
+        return self._stream.result
 
     async def aclose(self) -> None:
         """Close the stream."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
-from .errors import ConfigError
+from .errors import ConfigError, StreamFailed
 from .statistics import ModelStatistics, Snapshot, Tally, TokenUsage
 
 logger = logging.getLogger("zhipu_async")
@@ -63,12 +63,17 @@ class CallSucceeded(msgspec.Struct, frozen=True):
 
 
 class CallFailed(msgspec.Struct, frozen=True):
-    """A call ended with an error, or (``error`` is None) was cancelled or left before its end."""
+    """A call ended with an error, or (``error`` is None) was cancelled or left before its end.
+
+    An answer with the finish reason ``network_error`` is a StreamFailed, though the caller may have got it as it is.
+    """
 
     endpoint: str
     model: str | None
     timing: Timing
     error: Exception | None
+    usage: TokenUsage | None = None
+    """The tokens of what came of an answer, where they were told."""
 
 
 Event = AttemptFailed | CallSucceeded | CallFailed
@@ -138,14 +143,11 @@ class Telemetry:
 
     def emit(self, event: Event) -> None:
         """Record ``event``; a hook that raises is logged, never passed on."""
-        tally = self._tallies.get(event.model)
-        if tally is None:
-            tally = self._tallies.setdefault(event.model, Tally())
+        tally = self._tally(event.model)
         if isinstance(event, CallSucceeded):
-            timing = event.timing
-            tally.success(timing.attempts, timing.total, timing.first_token, event.usage)
+            tally.success(event.timing.total, event.timing.first_token, event.usage)
         elif isinstance(event, CallFailed):
-            tally.failure(event.timing.attempts, event.error)
+            tally.failure(event.error, event.usage)
         else:
             tally.refused += is_refusal(event.error)
             logger.info(
@@ -158,6 +160,14 @@ class Telemetry:
             )
         for hook in self._hooks:
             _ask(hook, hook, event)
+
+    def attempt(self, model: str | None) -> None:
+        """Count an attempt as it begins: refusals are told at once, and are a share of what was tried till then."""
+        self._tally(model).attempts += 1
+
+    def _tally(self, model: str | None) -> Tally:
+        tally = self._tallies.get(model)
+        return tally if tally is not None else self._tallies.setdefault(model, Tally())
 
     def statistics(self, since: Snapshot | None = None) -> dict[str | None, ModelStatistics]:
         """Statistics by model; key None holds the calls that name no model. ``since`` is what this gave before."""
@@ -236,6 +246,7 @@ class CallRecord:
     def attempt(self) -> None:
         """An attempt begins."""
         self.attempts += 1
+        self._telemetry.attempt(self.model)
         self._first_byte = self._first_token = None
 
     def first_byte(self) -> None:
@@ -256,18 +267,22 @@ class CallRecord:
         self._emit(AttemptFailed(self.endpoint, self.model, self.attempts, seconds, error, delay), None)
 
     def succeed(self, usage: TokenUsage | None = None, finish_reason: str | None = None, answer: Any = None) -> Timing:
-        """The answer is complete."""
+        """The answer is complete. With the finish reason ``network_error`` that is a failure (chat.md section 5)."""
+        if finish_reason == "network_error":
+            return self.fail(StreamFailed(), usage, answer)
         timing = self.timing
         if not self._ended:
             self._ended = True
             self._emit(CallSucceeded(self.endpoint, self.model, timing, usage, finish_reason), answer)
         return timing
 
-    def fail(self, error: Exception | None) -> None:
+    def fail(self, error: Exception | None, usage: TokenUsage | None = None, answer: Any = None) -> Timing:
         """The call ended with ``error``, or (None) was cancelled or left."""
+        timing = self.timing
         if not self._ended:
             self._ended = True
-            self._emit(CallFailed(self.endpoint, self.model, self.timing, error), None)
+            self._emit(CallFailed(self.endpoint, self.model, timing, error, usage), answer)
+        return timing
 
     def _emit(self, event: Event, answer: Any) -> None:
         self._telemetry.emit(event)

@@ -117,6 +117,11 @@ class ChunkReader(Generic[C, R]):
         return self._accumulator.result(complete=self.complete)
 
     @property
+    def finished(self) -> bool:
+        """Whether the finish reason was read; ``[DONE]`` may be missing."""
+        return self._accumulator.finished
+
+    @property
     def ending(self) -> tuple[Any, str | None]:
         """Usage and finish reason of the answer, as far as they are known."""
         if isinstance(self._accumulator, ChatAccumulator):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from .errors import ToolCallInvalid, ToolFailed
-from .tools import InvalidArguments, PythonTool, Toolbox, content_of, current_call
+from .tools import InvalidArguments, PythonTool, Toolbox, content_of, current_call, current_clock
 from .types.tool_events import CallDecoded, CallReturned
 from .types.tools import ToolCall
 
@@ -139,6 +139,7 @@ class TurnCalls:
         """What a function gave, what the model is told of it, and what went wrong."""
         seconds = tool.timeout if tool.timeout is not None else self._options.timeout
         clock = asyncio.timeout(seconds)
+        current_clock.set(clock)  # of this task alone
         try:
             async with clock:
                 value = await tool.run(arguments)

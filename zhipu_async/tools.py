@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 current_call: contextvars.ContextVar[ToolCall] = contextvars.ContextVar("zhipu_async.tools.current_call")
 """The model's call that a function of ``run_tools`` carries out, for the function and what it calls."""
+current_clock: contextvars.ContextVar[asyncio.Timeout] = contextvars.ContextVar("zhipu_async.tools.current_clock")
+"""The clock of that call: whether a function is cancelled since it ran too long."""
 
 
 class PythonTool(Generic[P, R]):

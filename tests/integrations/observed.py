@@ -69,6 +69,17 @@ class Observed:
             for point in metric.data.data_points  # type: ignore[union-attr]
         ]
 
+    @property
+    def examples(self) -> dict[str, set[int | None]]:
+        """The spans in which the values of each metric were recorded."""
+        data = self._metrics.get_metrics_data()
+        assert data is not None
+        metrics = data.resource_metrics[0].scope_metrics[0].metrics
+        return {
+            metric.name: {example.span_id for point in metric.data.data_points for example in point.exemplars}
+            for metric in metrics
+        }
+
     def exported(self) -> str:
         """Everything that leaves the process, as text."""
         data = self._metrics.get_metrics_data()

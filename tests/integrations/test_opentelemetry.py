@@ -30,7 +30,7 @@ from zhipu_async.protocol import codec
 from zhipu_async.resources import Completions
 from zhipu_async.simulator import Delivery, Frames, HangUp, Json, Pace, Refusal, Reply, Scenario, Simulator, ToolCall
 from zhipu_async.telemetry import CallBegan
-from zhipu_async.tools import current_call
+from zhipu_async.tools import PythonTool, current_call
 from zhipu_async.types.chat import ChatCompletion, Choice, ResponseFormat
 from zhipu_async.types.messages import AudioPart, FilePart, FileURLPart, ImagePart, TextPart, UserMessage, VideoPart
 
@@ -395,9 +395,9 @@ async def test_attempts_are_events_of_the_span(serve: Serve, ask: Ask) -> None:
     (span,) = observed.spans
     told = [dict(event.attributes or {}) for event in span.events]
     assert {event.name for event in span.events} == {"zhipu_async.attempt_failed"}
-    assert [(event["http.request.resend_count"], event["error.type"]) for event in told] == [
-        (1, "RateLimitError"),
-        (2, "OverloadedError"),
+    assert [(event.get("http.request.resend_count"), event["error.type"]) for event in told] == [
+        (None, "RateLimitError"),
+        (1, "OverloadedError"),
     ]
     assert told[0]["http.response.status_code"] == 429
     assert told[0]["zhipu_async.error.code"] == "1302"
@@ -469,7 +469,58 @@ async def test_without_providers_nothing_happens(serve: Serve, ask: Ask) -> None
     assert [request.headers.get("traceparent") for request in sim.requests] == [None, None]
 
 
+async def test_metrics_know_the_span_of_their_call(serve: Serve, ask: Ask) -> None:
+    """From each value of a metric one comes to the call that it is of, also where no span is the caller's."""
+    observed = Observed()
+    client, _ = await serve(Scenario(replies=[Reply("abc", pieces=list("abc"))]), hooks=[observed.hook])
+    await (await client.chat.completions.create(**ask(stream=True))).until_done()
+    (span,) = observed.spans
+    assert observed.examples == {name: {span.context.span_id} for name in METRICS}  # type: ignore[union-attr]
+
+
+async def test_an_answer_that_the_model_broke_off(serve: Serve, ask: Ask) -> None:
+    """The finish reason network_error is an error of the call, though its caller gets what came."""
+    observed = Observed()
+    client, _ = await serve(Scenario(replies=[Reply("ab", finish_reason="network_error")]), hooks=[observed.hook])
+    assert (await client.chat.completions.create(**ask())).text == "ab"
+    (span,) = observed.spans
+    assert span.status.status_code is StatusCode.ERROR
+    found = attributes(span)
+    assert found["error.type"] == "StreamFailed"
+    assert found["gen_ai.response.finish_reasons"] == ("network_error",)
+    assert found["gen_ai.usage.output_tokens"] > 0
+
+
 # ---------------------------------------------------------------- tools
+
+
+class Doubled(PythonTool[..., Any]):
+    """A function that is called in a way of its own."""
+
+    async def run(self, arguments: Any) -> Any:
+        """Twice what it gives."""
+        return 2 * await super().run(arguments)
+
+
+async def test_a_tool_of_a_class_of_its_own(serve: Serve, ask: Ask) -> None:
+    """It is called as its class has it, also where its calls are spans; one that is cancelled is no error."""
+    observed = Observed()
+
+    def give() -> int:
+        """Give a number."""
+        return 21
+
+    async def leave() -> None:
+        raise asyncio.CancelledError
+
+    replies = [Reply("", tool_calls=[ToolCall("give", {}), ToolCall("leave", {})]), Reply("done")]
+    client, _ = await serve(Scenario(replies=replies), hooks=[observed.hook])
+    tools = observed.hook.tools([Doubled(give), leave])
+    result = await client.chat.completions.run_tools(**ask(tools=tools))
+    assert next(iter(result.calls)).content == "42"
+    (left,) = (span for span in observed.spans if span.name == "execute_tool leave")
+    assert attributes(left)["zhipu_async.cancelled"] is True
+    assert left.status.status_code is StatusCode.UNSET
 
 
 async def test_a_tool_loop(serve: Serve, ask: Ask) -> None:
@@ -513,7 +564,8 @@ async def test_a_tool_loop(serve: Serve, ask: Ask) -> None:
     assert spans["inside"].parent.span_id == added.context.span_id  # type: ignore[union-attr]
     assert attributes(spans["execute_tool fail"])["error.type"] == "LookupError"
     assert spans["execute_tool fail"].status.status_code is StatusCode.ERROR
-    assert attributes(spans["execute_tool hang"])["zhipu_async.cancelled"] is True
+    assert attributes(spans["execute_tool hang"])["error.type"] == "TimeoutError"
+    assert spans["execute_tool hang"].status.status_code is StatusCode.ERROR
     assert "ContentSecret" not in observed.exported()
     assert '"41"' not in observed.exported()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError
 from ...telemetry import AttemptFailed, CallBegan, CallFailed, CallSucceeded, Event
-from ...tools import AnyTool, PythonTool, Toolbox, content_of, current_call
+from ...tools import AnyTool, PythonTool, Toolbox, content_of, current_call, current_clock
 from ...version import VERSION
 from . import messages
 from .attributes import SCHEMA_URL, Attributes, answered, begun, failed
@@ -114,6 +114,7 @@ class _ObservedCall:
         self._first_chunk: float | None = None
         self._last_chunk = 0.0
         self._span = observer.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        self._context = trace.set_span_in_context(self._span)
         if self._captures:
             _set_content(self._span, messages.of_request, str(self._labels["gen_ai.operation.name"]), call.arguments)
 
@@ -126,7 +127,7 @@ class _ObservedCall:
         """The context of the span, for the service, if it is to be told."""
         carrier: dict[str, str] = {}
         if self._observer.propagate:
-            propagate.inject(carrier, trace.set_span_in_context(self._span))
+            propagate.inject(carrier, self._context)
         return carrier
 
     def arrived(self, chunks: int) -> None:
@@ -139,7 +140,7 @@ class _ObservedCall:
         if self._labels:
             record = self._observer.histograms["gen_ai.client.operation.time_per_output_chunk"].record
             for _ in range(chunks):  # what arrives together, arrives at once
-                record(now - self._last_chunk, self._labels)
+                record(now - self._last_chunk, self._labels, self._context)
                 self._last_chunk = now
 
     def happened(self, event: Event, answer: Any) -> None:
@@ -147,7 +148,9 @@ class _ObservedCall:
         if isinstance(event, AttemptFailed):
             self._first_chunk = None
             if event.delay is not None:
-                told: Attributes = {"http.request.resend_count": event.number, "zhipu_async.retry.delay": event.delay}
+                told: Attributes = {"zhipu_async.retry.delay": event.delay}
+                if event.number > 1:
+                    told["http.request.resend_count"] = event.number - 1
                 self._span.add_event("zhipu_async.attempt_failed", {**failed(event.error), **told})
             return
         try:
@@ -169,7 +172,7 @@ class _ObservedCall:
         if isinstance(event, CallSucceeded):
             usage, reason = event.usage, event.finish_reason
         else:
-            usage, reason = getattr(answer, "usage", None), None
+            usage, reason = event.usage or getattr(answer, "usage", None), None
             attributes |= failed(event.error) if event.error is not None else {"zhipu_async.cancelled": True}
         if self._labels:
             attributes |= answered(self._labels["gen_ai.operation.name"], answer, reason, usage)
@@ -182,19 +185,19 @@ class _ObservedCall:
     def _measure(self, seconds: float, attributes: Attributes) -> None:
         if not self._labels:
             return
-        histograms = self._observer.histograms
+        histograms, context = self._observer.histograms, self._context
         labels = dict(self._labels)
         if (model := attributes.get("gen_ai.response.model")) is not None:
             labels["gen_ai.response.model"] = model
         for kind, name in _TOKEN_TYPES.items():
             if isinstance(tokens := attributes.get(name), int):
-                histograms["gen_ai.client.token.usage"].record(tokens, {**labels, "gen_ai.token.type": kind})
+                histograms["gen_ai.client.token.usage"].record(tokens, {**labels, "gen_ai.token.type": kind}, context)
         if self._first_chunk is not None:
-            histograms["gen_ai.client.operation.time_to_first_chunk"].record(self._first_chunk, labels)
+            histograms["gen_ai.client.operation.time_to_first_chunk"].record(self._first_chunk, labels, context)
         for name in ("error.type", "zhipu_async.cancelled"):
             if name in attributes:
                 labels[name] = attributes[name]
-        histograms["gen_ai.client.operation.duration"].record(seconds, labels)
+        histograms["gen_ai.client.operation.duration"].record(seconds, labels, context)
 
 
 def _set_content(span: Span, content: Callable[..., dict[str, str]], *of: Any) -> None:
@@ -212,6 +215,7 @@ class _TracedTool(PythonTool[..., Any]):
         (tool,) = Toolbox([function]).functions.values()
         signature = tool.signature
         super().__init__(tool, name=signature.name, description=signature.description, timeout=tool.timeout)
+        self._tool = tool
         self._observer = observer
 
     async def run(self, arguments: Mapping[str, Any]) -> Any:
@@ -230,13 +234,17 @@ class _TracedTool(PythonTool[..., Any]):
             f"execute_tool {self.name}", attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
-                value = await super().run(arguments)
+                value = await self._tool.run(arguments)
             except Exception as error:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR, str(error) if recorded else None)
                 raise
             except BaseException:
-                span.set_attribute("zhipu_async.cancelled", True)
+                if (clock := current_clock.get(None)) is not None and clock.expired():
+                    span.set_attribute("error.type", TimeoutError.__name__)
+                    span.set_status(StatusCode.ERROR)
+                else:
+                    span.set_attribute("zhipu_async.cancelled", True)
                 raise
             if recorded:
                 _set_content(span, lambda: {"gen_ai.tool.call.result": content_of(value)})

@@ -18,7 +18,7 @@ import pytest
 from tests.testing.services import KEY
 from zhipu_async.integrations import pytest_plugin
 from zhipu_async.simulator import Reply, Scenario, Simulator
-from zhipu_async.testing import MODES
+from zhipu_async.testing import MODES, read_exchanges
 
 pytestmark = pytest.mark.heavy
 
@@ -242,6 +242,58 @@ async def test_recordings_are_made_once_and_replayed_without_a_key(project: Proj
     names = {path.name for path in (tmp_path / "recordings/test_them").iterdir()}
     assert len(names) == 5
     assert all(len(name.encode()) < 250 and re.fullmatch(r"[\w.-]+", name) for name in names)
+
+
+RUN_TWICE = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    runtestprotocol(item, log=False, nextitem=nextitem)
+"""
+
+
+async def test_a_test_that_is_run_again_begins_anew(project: Project, tmp_path: Path) -> None:
+    """Neither the unasked answers of its first run count, nor what was recorded in that."""
+    (tmp_path / "conftest.py").write_text(RUN_TWICE)
+    program = """
+RUNS = []
+
+async def test_flaky(glm_client, glm_simulator):
+    RUNS.append(1)
+    glm_simulator.answers("Hi")
+    if len(RUNS) == 1:
+        raise OSError("for once")
+    assert (await glm_client.chat.completions.create(**ASKED)).text == "Hi"
+
+async def test_recorded(glm_recording, glm_client):
+    assert (await glm_client.chat.completions.create(**ASKED)).text == "Real"
+"""
+    async with Simulator(Scenario(replies=[Reply("Real", times=None)], api_keys=[KEY])) as service:
+        environment = {"ZHIPU_API_KEY": KEY, "ZHIPU_BASE_URL": service.base_url}
+        run = await asyncio.to_thread(project, program, "--glm-record=all", **environment)
+        assert (run.status, run.count("passed"), len(service.requests)) == (0, 2, 2), run.output
+    assert len(read_exchanges(tmp_path / "recordings/test_them/test_recorded.jsonl")) == 1
+
+
+SHARED = """
+@pytest.mark.parametrize("city", ["Rome", "Bonn"])
+@pytest.mark.glm_recording("shared.jsonl")
+async def test_shared(glm_client, city):
+    asked = {**ASKED, "messages": [{"role": "user", "content": city}]}
+    assert (await glm_client.chat.completions.create(**asked)).text == "Real"
+"""
+
+
+async def test_tests_that_share_a_file_are_recorded_into_it_together(project: Project, tmp_path: Path) -> None:
+    """Each session with `all` records all anew, one with `once` does where there was no file when it began."""
+    path = tmp_path / "shared.jsonl"
+    async with Simulator(Scenario(replies=[Reply("Real", times=None)], api_keys=[KEY])) as service:
+        environment = {"ZHIPU_API_KEY": KEY, "ZHIPU_BASE_URL": service.base_url}
+        for mode, asked in (("once", 2), ("once", 0), ("all", 2), ("none", 0)):
+            before = len(service.requests)
+            run = await asyncio.to_thread(project, SHARED, f"--glm-record={mode}", **environment)
+            assert (run.count("passed"), len(service.requests) - before) == (2, asked), run.output
+            assert len(read_exchanges(path)) == 2
 
 
 def test_the_plugin_weighs_nothing_where_it_is_not_used() -> None:

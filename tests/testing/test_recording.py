@@ -217,6 +217,35 @@ async def test_a_compressed_answer_stays_compressed(tmp_path: Path, thread: Loop
     assert exchange.answer[:2] == b"\x1f\x8b"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "asked"),
+    [
+        ("identity", "identity"),
+        ("gzip", "gzip"),
+        ("gzip, deflate", "gzip, deflate"),
+        ("br;q=1.0, GZIP;q=0.5, identity; q=0", "GZIP;q=0.5, identity; q=0"),
+        ("br", "identity"),
+        ("*", "identity"),
+        ("", "identity"),
+    ],
+)
+async def test_compressions_that_can_be_read_are_asked_for(
+    accepted: str, asked: str, tmp_path: Path, thread: LoopThread
+) -> None:
+    """Of those that the client takes, as it said it; a client that names none leaves it to the service."""
+    path = tmp_path / "r.jsonl"
+    async with written([PLAIN + COMPLETION], [PLAIN + COMPLETION]) as service:
+        with recorder(path, service.url, thread=thread) as recording:
+            await ask(recording.base_url, CHAT, BODY, headers=[f"Accept-Encoding: {accepted}"])
+            await ask(recording.base_url, CHAT, BODY)
+    lines = [
+        [line for line in request.decode().split("\r\n") if line.startswith("Accept-Encoding")]
+        for request in service.requests
+    ]
+    assert lines == [[f"Accept-Encoding: {asked}"], []]
+    assert ("Accept-Encoding", accepted) in read_exchanges(path)[0].headers
+
+
 @pytest.mark.parametrize(("speed", "scale", "least"), [(1.0, 0.1, 0.3), (1000.0, 200.0, 0.6), (0.0, 200.0, 0.0)])
 async def test_the_pauses_come_back_at_a_speed(
     speed: float, scale: float, least: float, tmp_path: Path, thread: LoopThread
@@ -329,19 +358,22 @@ async def test_modes(tmp_path: Path, thread: LoopThread) -> None:
 
 
 async def test_a_recording_that_breaks_off_replaces_none(tmp_path: Path, thread: LoopThread) -> None:
-    """Until the recorder is left, an old file stays as it is, and what was received is in a file beside it."""
-    path = tmp_path / "r.jsonl"
+    """Until the recorder is left, an old file stays as it is, and what was received is in a file beside it.
+
+    That has the number of the process in its name: two that record the same file do not mix their lines.
+    """
+    path, part = tmp_path / "r.jsonl", tmp_path / f"r.jsonl.{os.getpid()}.part"
     async with simulator() as sim:
         with recorder(path, sim.base_url, thread=thread) as recording:
             await ask(recording.base_url, CHAT, BODY, headers=HEADERS)
         old = path.read_bytes()
         with recorder(path, sim.base_url, thread=thread) as recording:
             await ask(recording.base_url, CHAT, BODY, headers=HEADERS)
-            await asyncio.to_thread(wait_for, lambda: (tmp_path / "r.jsonl.part").exists())
+            await asyncio.to_thread(wait_for, part.exists)
             assert path.read_bytes() == old
-            assert len(read_exchanges(tmp_path / "r.jsonl.part")) == 1
+            assert len(read_exchanges(part)) == 1
         assert path.read_bytes() != old
-        assert not (tmp_path / "r.jsonl.part").exists()
+        assert not part.exists()
         with recorder(path, sim.base_url, thread=thread):
             pass
         assert len(read_exchanges(path)) == 1

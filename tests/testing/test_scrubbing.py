@@ -197,6 +197,24 @@ def test_scrubbing_twice_is_scrubbing_once(data: bytes) -> None:
         (b'{"api_key":"a\\"b","c":"d"}', b'{"api_key":"***","c":"d"}'),
         (b'{"API_KEY" : "x"}', b'{"API_KEY" : "***"}'),
         (b'"{\\"api_key\\":\\"x\\",\\"b\\":\\"c\\"}"', b'"{\\"api_key\\":\\"***\\",\\"b\\":\\"c\\"}"'),
+        (b'{"password":"cut off', b'{"password":"***'),
+        (
+            b'{"accessToken":"a","clientSecret":"b","apiKey":"c"}',
+            b'{"accessToken":"***","clientSecret":"***","apiKey":"***"}',
+        ),
+        (b'{"Api-Key":"a","refresh-token":"b"}', b'{"Api-Key":"***","refresh-token":"***"}'),
+        (
+            b'{"Cookie":"a","set-cookie":"b","X-Auth-Token":"c"}',
+            b'{"Cookie":"***","set-cookie":"***","X-Auth-Token":"***"}',
+        ),
+        (b'{"url":"https://x/y?key=a&token=b&c=d"}', b'{"url":"https://x/y?key=***&token=***&c=d"}'),
+        (
+            b'{"url":"https://x/y?a=b\\u0026Signature=c\\u0026d=e"}',
+            b'{"url":"https://x/y?a=b\\u0026Signature=***\\u0026d=e"}',
+        ),
+        (b"clientSecret=a&b=c&apiKey=d", b"clientSecret=***&b=c&apiKey=***"),
+        (b"x=1&monkey=a", None),
+        (b'"Keys:\\n' + KEY.encode() + b"\\n\\u4f60" + KEY.encode() + b'"', b'"Keys:\\n***\\n\\u4f60***"'),
         (b"https://x/y?api_key=abc&z=1", b"https://x/y?api_key=***&z=1"),
         (b"Authorization: Bearer abcdefgh12345", b"Authorization: ***"),
         (b"sk-abcdefghijklmnopqrstu", b"***"),
@@ -205,6 +223,135 @@ def test_scrubbing_twice_is_scrubbing_once(data: bytes) -> None:
 def test_what_is_a_secret(body: bytes, left: bytes | None) -> None:
     """Values of telling names and shapes of keys are; words, counts and the tokens of a model are not."""
     assert Secrets().body(body) == (body if left is None else left)
+
+
+@pytest.mark.parametrize("value", ["x", 'a"b', 'ends in "', "ends in \\", '\\" \\\\" \n', "密码", 'a", "b": "c'])
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_json_in_json_stays_json(value: str, ascii_only: bool, depth: int) -> None:
+    """At any depth exactly the value of the field is replaced, whatever it is."""
+
+    def packed(secret: str) -> str:
+        text = json.dumps({"password": secret, "to": "Anna"}, ensure_ascii=False)
+        for _ in range(depth):
+            text = json.dumps({"a": text, "b": "c"}, ensure_ascii=ascii_only)
+        return text
+
+    assert Secrets().body(packed(value).encode()) == packed(MASK).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (b'{"a":"%b"}' % (b"\\" * 40_000), None),
+        (b"eyJaaaaaaaa-" * 20_000, None),
+        (b"eyJ" + b"a" * 200_000, None),
+        (b'\\"password\\":\\"' * 4_000, None),
+        (b'name="api_key"\r\n' * 20_000, None),
+        (b'name="api_key"\r\n\r\n' * 20_000, b'name="api_key"\r\n\r\n***'),
+        (b"?key=" * 40_000, b"?key=***"),
+        (b"Bearer" + b" " * 200_000, None),
+    ],
+    ids=range(8),
+)
+def test_long_bodies_that_begin_like_secrets(body: bytes, left: bytes | None) -> None:
+    """What looks like the beginning of a secret again and again is searched as anything else is."""
+    assert Secrets().body(body) == (body if left is None else left)
+
+
+# ---------------------------------------------------------------- in streams
+
+
+def frames(name: str, *texts: str) -> list[Piece]:
+    """A stream that brings a text in these parts."""
+    deltas = [
+        {"tool_calls": [{"index": 0, "function": {"arguments": text}}]} if name == "arguments" else {name: text}
+        for text in texts
+    ]
+    said = [json.dumps({"choices": [{"index": 0, "delta": delta}]}, ensure_ascii=False) for delta in deltas]
+    return [Piece(0.1 * number, f"data: {text}\n\n".encode()) for number, text in enumerate(said)]
+
+
+@pytest.mark.parametrize("name", ["content", "reasoning_content", "arguments"])
+@pytest.mark.parametrize(
+    ("texts", "left"),
+    [
+        (('{"', "pass", 'word": "', "hun", "ter2", '"}'), ('{"', "pass", 'word": "', "***", "***", '"}')),
+        (('{"password": "hun', 'ter2", "to": "Anna', '"}'), ('{"password": "***', '***", "to": "Anna', '"}')),
+        (('{"password": "', "", "hunter2", '"}'), ('{"password": "', "", "***", '"}')),
+        (('{"password": "', "hunter2", " is cut"), ('{"password": "', "***", "***")),
+        (("Key: " + KEY[:9], KEY[9:40], KEY[40:] + ", so"), ("Key: ***", "***", "***, so")),
+        (("Is it em", "ployee-", "4711?"), ("Is it ***", "***", "***?")),
+        (("see https://x/?to", "ken=abc", "def&a=b"), ("see https://x/?to", "ken=***", "***&a=b")),
+        (('Write "pass', 'word": 5 "or" 6'), None),
+    ],
+)
+def test_a_secret_that_is_streamed_in_parts(name: str, texts: tuple[str, ...], left: tuple[str, ...] | None) -> None:
+    """Each delta that has a part of it gets a `***` of its own; frames, their times and all other texts stay."""
+    secrets = Secrets(Scrubber(patterns=[MINE]))
+    scrubbed = secrets.of(exchange(pieces=frames(name, *texts)))
+    assert scrubbed.pieces == frames(name, *(left or texts))
+    assert secrets.of(scrubbed) == scrubbed
+    cut = [Piece(0.0, bytes([byte])) for byte in exchange(pieces=frames(name, *texts)).answer]
+    assert Secrets(Scrubber(patterns=[MINE])).of(exchange(pieces=cut)).answer == scrubbed.answer
+
+
+def test_a_name_of_a_secret_in_one_frame_leaves_the_others() -> None:
+    """What is no text of the same JSON is not taken for its value: no frame goes."""
+    call = '{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"name":"f"}}]}}]}'
+    pieces = [
+        *frames("arguments", '{"password": "'),
+        Piece(0.5, f"data: {call}\n\n".encode()),
+        *frames("content", 'Say "Hi"'),
+    ]
+    assert Secrets().of(exchange(pieces=pieces)).pieces == pieces
+
+
+def test_a_secret_of_a_stream_is_looked_for_elsewhere() -> None:
+    """A password that a model gives a function in parts is also gone from the request that told it."""
+    pieces = frames("arguments", '{"password": "hun', "ter2-", 'hunter2"}')
+    scrubbed = Secrets().of(exchange(pieces=pieces, body=b'{"content":"It is hunter2-hunter2"}'))
+    assert scrubbed.body == b'{"content":"It is ***"}'
+
+
+# ---------------------------------------------------------------- in addresses and settings
+
+
+def test_names_count_however_they_are_written() -> None:
+    """Headers of one's own are also names of fields, and words are joined by `-`, `_` or nothing, in any case."""
+    secrets = Secrets(Scrubber(headers=["X-Team"], fields=["badge_number"]))
+    scrubbed = secrets.of(
+        exchange(
+            target="/x?x_team=a&badgeNumber=b&accessToken=c&number=1",
+            answer_headers=(("Location", "https://x/y?token=abc&d=e"),),
+            body=b'{"xTeam":"a","Badge-Number":"b","number":"c"}',
+        )
+    )
+    assert scrubbed.target == "/x?x_team=***&badgeNumber=***&accessToken=***&number=1"
+    assert scrubbed.answer_headers == (("Location", "https://x/y?token=***&d=e"),)
+    assert scrubbed.body == b'{"xTeam":"***","Badge-Number":"***","number":"c"}'
+
+
+async def test_a_secret_of_the_address_of_the_service(tmp_path: Path, thread: LoopThread) -> None:
+    """It is not in the first line of the file either; replays find their requests, the service gets it as it is."""
+    path, secret = tmp_path / "r.jsonl", "sk-0123456789abcdef0123"
+    answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
+    async with written(answer, answer) as service:
+        upstream = f"{service.url}/{secret}"
+        base_path = f"/api/paas/v4/{secret}"
+        with recorder(path, upstream, thread=thread) as recording:
+            assert (await ask(recording.base_url, "/x")).status == 200
+        with recorder(path, upstream, "new_episodes", thread=thread) as recording:
+            assert [(await ask(recording.base_url, target)).status for target in ("/x", "/y")] == [200, 200]
+        assert [request.split(b" ")[1].decode() for request in service.requests] == [
+            f"{base_path}/x",
+            f"{base_path}/y",
+        ]
+    assert secret not in path.read_text()
+    assert json.loads(path.read_text().partition("\n")[0])["base_path"] == "/api/paas/v4/***"
+    with Recording(path, thread=thread) as replay:
+        assert [(await ask(replay.base_url, target)).status for target in ("/y", "/x")] == [200, 200]
+    replay.verify()
 
 
 def test_patterns_of_ones_own() -> None:

@@ -186,11 +186,26 @@ def seen(**fields: Any) -> SeenRequest:
         ({"messages": [{"role": "user", "content": None}]}, ""),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}]}, "a"),
         ({"messages": [7, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "a"),
+        ({"prompt": "a cat"}, "a cat"),
+        ({"input": "a text"}, "a text"),
+        ({"input": "a text", "prompt": "a cat"}, "a cat"),
+        ({"input": ["a", "b"]}, ""),
+        ({"messages": [{"role": "system", "content": "a"}], "prompt": "b"}, ""),
     ],
 )
 def test_the_prompt_is_what_the_last_user_message_says(body: dict[str, Any], prompt: str) -> None:
-    """Its text or its text parts; nothing where there is none, whatever the body is."""
+    """Its text or its text parts; without messages `prompt` or `input`; nothing where there is none."""
     assert seen(**body).prompt == prompt
+
+
+async def test_a_prompt_of_an_image_is_one(service: GLMSimulator) -> None:
+    """What a picture is made from is found by rules and assertions as what a message says is."""
+    service.when(prompt="cat").refuses("1301")
+    async with AsyncZhipuAI(service.api_key, base_url=service.base_url) as client:
+        with pytest.raises(ZhipuError):
+            await client.images.generate(model="cogview-4", prompt="a black cat")
+    service.assert_called_once(path="/images/generations", prompt=re.compile("black"))
+    service.assert_not_called(prompt="dog")
 
 
 async def test_a_failed_assertion_says_what_was_sent(service: GLMSimulator) -> None:

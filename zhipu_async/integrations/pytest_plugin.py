@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _SERVICES = pytest.StashKey["list[GLMSimulator | Recording]"]()
 """The services of a test, which are asked for complaints when it is over."""
 
+_RECORDED = pytest.StashKey[dict[Path, set[str]]]()
+"""The files that this session recorded, and the tests that did."""
+
 MODES = ("none", "once", "new_episodes", "all")
 """Those of `zhipu_async.testing.MODES`."""
 
@@ -33,7 +37,7 @@ MARKERS = (
     "glm_simulator(strict=False, **scenario): settings of glm_simulator: whether requests without a scripted answer "
     "fail the test, and fields of zhipu_async.simulator.Scenario",
     "glm_recording(file, mode=..., speed=0.0, ignored=..., upstream=...): the file of glm_recording, relative to that "
-    "of the test, and settings of zhipu_async.testing.Recording",
+    "of the test, and settings of zhipu_async.testing.Recording; record tests that share a file in one process",
 )
 
 
@@ -89,8 +93,8 @@ def glm_simulator(request: pytest.FixtureRequest, glm_thread: LoopThread) -> Ite
 
     settings = _settings(request, "glm_simulator")
     strict = settings.pop("strict", request.config.getini("glm_strict"))
-    with GLMSimulator(Scenario(**settings), strict=strict, thread=glm_thread) as service:
-        request.node.stash.setdefault(_SERVICES, []).append(service)
+    simulator = GLMSimulator(Scenario(**settings), strict=strict, thread=glm_thread)
+    with simulator as service, _heard(request, service):
         yield service
 
 
@@ -106,7 +110,10 @@ def glm_scrubber() -> Scrubber:
 def glm_recording(
     request: pytest.FixtureRequest, glm_thread: LoopThread, glm_scrubber: Scrubber
 ) -> Iterator[Recording]:
-    """The service as it was recorded for this test, or the real one while it is recorded: see --glm-record."""
+    """The service as it was recorded for this test, or the real one while it is recorded: see --glm-record.
+
+    A file that another test of this session recorded is continued; with `all`, a test that is run again begins anew.
+    """
     from zhipu_async.testing import Recording
 
     settings = _settings(request, "glm_recording")
@@ -114,9 +121,15 @@ def glm_recording(
     settings["mode"] = request.config.getoption("--glm-record") or settings.get("mode", "none")
     if file is None:
         file = Path(request.config.getini("glm_recordings"), request.path.stem, f"{_file_name(request)}.jsonl")
-    with Recording(request.path.parent / file, scrubber=glm_scrubber, thread=glm_thread, **settings) as service:
-        request.node.stash.setdefault(_SERVICES, []).append(service)
+    path, test = request.path.parent / file, request.node.nodeid
+    recorders = request.config.stash.setdefault(_RECORDED, {}).setdefault(path.resolve(), set())
+    if {"once": recorders, "all": recorders - {test}}.get(settings["mode"]):
+        settings["mode"] = "new_episodes"
+    recording = Recording(path, scrubber=glm_scrubber, thread=glm_thread, **settings)
+    with recording as service, _heard(request, service):
         yield service
+    if service.records and service.exchanges:
+        recorders.add(test)
 
 
 @pytest.fixture
@@ -158,6 +171,15 @@ def glm_client(request: pytest.FixtureRequest) -> Iterator[AsyncZhipuAI]:
     for loop in [*loops]:  # a loop of the test's own has ended, and the connections with it; one of a session has not
         if not loop.is_closed() and not loop.is_running():
             loop.run_until_complete(client.close())
+
+
+@contextmanager
+def _heard(request: pytest.FixtureRequest, service: GLMSimulator | Recording) -> Generator[None]:
+    """Ask a service for complaints as long as its fixture lasts: a test that is run again has another one."""
+    services = request.node.stash.setdefault(_SERVICES, [])
+    services.append(service)
+    yield
+    services.remove(service)
 
 
 def _service(request: pytest.FixtureRequest) -> GLMSimulator | Recording:

@@ -73,8 +73,13 @@ class SeenRequest:
 
     @property
     def prompt(self) -> str:
-        """What the last message of a user says, its text parts joined by spaces; "" where there is none."""
+        """What the last message of a user says, its text parts joined by spaces; "" where there is none.
+
+        Without messages it is the field `prompt`, or `input`, where that is a text.
+        """
         said = [message.get("content") for message in self.messages if message.get("role") == "user"]
+        if not self.messages:
+            said = [value for name in ("input", "prompt") if isinstance(value := self.get(name), str)]
         content = said[-1] if said else ""
         texts = [content, *(part.get("text") for part in objects(content))]
         return " ".join(text for text in texts if isinstance(text, str))

@@ -20,9 +20,9 @@ _LONGEST: Final = 60
 def differences(request: SeenRequest, fields: Mapping[str, Any]) -> list[str]:
     """What is not as `fields` say, a text for each field; none where all is.
 
-    `method`, `path` (its end is enough) and `prompt` (a part of the last user message, or a pattern that is found in
-    it) are of the request; every other name is a field of its body. Values are compared with `==`, so that
-    `unittest.mock.ANY` and `pytest.approx(0.2)` are values too.
+    `method`, `path` (its end is enough) and `prompt` (a part of the last user message, of what an image is made from,
+    ..., or a pattern that is found in it) are of the request; every other name is a field of its body. Values are
+    compared with `==`, so that `unittest.mock.ANY` and `pytest.approx(0.2)` are values too.
     """
     return [said for name, expected in fields.items() if (said := _difference(request, name, expected)) is not None]
 

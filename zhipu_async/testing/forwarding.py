@@ -29,8 +29,8 @@ _OF_THE_CONNECTION: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
 )
 """Headers that are not passed on: they are between two peers."""
-_READABLE: Final = "gzip, deflate"
-"""The compressions that are asked for, where the client takes one: those that can be searched for keys."""
+_READABLE: Final = frozenset({"gzip", "deflate", "identity"})
+"""The compressions that are asked for, of those that the client takes: they can be searched for keys."""
 _ADDED: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 """Headers that aiohttp would add."""
 _LOST: Final = (ServerDisconnectedError, ClientOSError, ClientPayloadError)
@@ -54,6 +54,7 @@ async def forward(
         return asyncio.get_running_loop().time() - start
 
     sent = _kept(request.raw_headers, "host", "content-length")
+    asked = [(name, _readable(value) if name.lower() == "accept-encoding" else value) for name, value in sent]
     pieces: list[Piece] = []
     exchange = Exchange(
         method=request.method, target=request.raw_path, headers=sent, body=body, status=None, pieces=pieces, end="left"
@@ -64,7 +65,7 @@ async def forward(
             answer = await session.request(
                 request.method,
                 URL(service + request.raw_path, encoded=True),
-                headers=[(name, _READABLE if name.lower() == "accept-encoding" else value) for name, value in sent],
+                headers=asked,
                 data=body or None,
                 skip_auto_headers=_ADDED,
                 allow_redirects=False,
@@ -99,6 +100,12 @@ async def _pass_on(content: StreamReader, playback: Playback, pieces: list[Piece
     except ClientError as error:
         return _broken(error)
     return "complete"
+
+
+def _readable(accepted: str) -> str:
+    """What is left of an Accept-Encoding: the codings that can be searched, `identity` where there is none."""
+    codings = [coding.strip() for coding in accepted.split(",")]
+    return ", ".join(one for one in codings if one.partition(";")[0].rstrip().lower() in _READABLE) or "identity"
 
 
 def _kept(headers: Iterable[tuple[bytes, bytes]], *more: str) -> Headers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from contextlib import ExitStack
+from operator import eq
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
@@ -18,7 +19,7 @@ from zhipu_async.errors import ConfigError
 from zhipu_async.simulator.wire import CLOSED
 from zhipu_async.testing.exchange import Exchange, header, read_exchanges, read_header
 from zhipu_async.testing.forwarding import Unreachable, forward
-from zhipu_async.testing.matching import essence, nearest, unlike
+from zhipu_async.testing.matching import alike, essence, nearest, unlike
 from zhipu_async.testing.playing import Left, Playback, play
 from zhipu_async.testing.scrubbing import Scrubber, Secrets
 from zhipu_async.testing.serving import LoopbackServer
@@ -41,7 +42,8 @@ class Recording:
     are needed for recording alone. `speed` scales the pauses of replays: 0 has none, 1.0 those that there were. Fields
     and query parameters in `ignored` do not count when a request is looked for.
 
-    A request is answered by the first exchange with the same method, path, query and body that was not replayed yet.
+    A request is answered by the first exchange with the same method, path, query and body that was not replayed yet;
+    where `***` was recorded, any text may stand. A file is recorded by one process at a time.
     One that has none is refused, and `verify()` tells how the nearest differs. WebSockets are refused; what a client
     fetches from other addresses than the base URL's, such as made images, is not seen. An exchange is in memory.
     ConfigError for a file that is no recording, and where nothing can be recorded since key or address are missing.
@@ -88,7 +90,9 @@ class Recording:
         parts = urlsplit(base_url)
         self._service, self._base_path = f"{parts.scheme}://{parts.netloc}", parts.path or _BASE_PATH
         if self._exists:
-            self._base_path = read_header(self.path)["base_path"]
+            base_path = read_header(self.path)["base_path"]
+            if not alike(base_path, self._base_path):  # else it is the same, with what was scrubbed
+                self._base_path = base_path
             self.exchanges = read_exchanges(self.path)
         self._essences = [self._essence(exchange) for exchange in self.exchanges]
 
@@ -172,10 +176,8 @@ class Recording:
             return await self._refuse(request, 502, f"{self._service} cannot be reached, nothing is recorded: {error}")
 
     def _find(self, wanted: dict[str, Any]) -> int | None:
-        for place, known in enumerate(self._essences):
-            if place not in self._played and known == wanted:
-                return place
-        return None
+        left = [place for place in range(len(self._essences)) if place not in self._played]
+        return next((place for same in (eq, alike) for place in left if same(self._essences[place], wanted)), None)
 
     async def _refuse(self, request: web.BaseRequest, status: int, text: str) -> web.StreamResponse:
         self._complaints.append(text)
@@ -191,7 +193,7 @@ class Recording:
         way_out = "record it with pytest --glm-record=new_episodes"
         if not self._exists:
             return f"{asked}: there is no recording {self.path}; {way_out}"
-        same = self._essences.count(wanted)
+        same = sum(alike(known, wanted) for known in self._essences)
         if same:
             return f"{asked}: each of the {same} recordings in {self.path} was replayed already; {way_out}"
         if not self._essences:
@@ -209,7 +211,14 @@ class Recording:
     @property
     def _unfinished(self) -> Path:
         """Where a new file is written until it is complete: a recording that broke off replaces none."""
-        return self.path if self._exists else self.path.with_name(f"{self.path.name}.part")
+        return self.path if self._exists else self._part
+
+    @property
+    def _part(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+
+    def _header(self) -> bytes:
+        return header(self._secrets.target(self._service), self._secrets.target(self._base_path))
 
     def _note(self, exchange: Exchange) -> None:
         """Write an exchange at once: it may have been paid for."""
@@ -217,7 +226,7 @@ class Recording:
             exchange = self._secrets.of(exchange)
             if not self._exists and not self._begun:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._unfinished.write_bytes(header(self._service, self._base_path))
+                self._unfinished.write_bytes(self._header())
             with self._unfinished.open("ab") as file:
                 file.write(exchange.lines())
         except (OSError, ValueError) as error:
@@ -234,11 +243,9 @@ class Recording:
             return
         self.exchanges = [self._secrets.of(exchange) for exchange in self.exchanges]
         lines = b"".join(exchange.lines() for exchange in self.exchanges)
-        with self._unfinished.open("rb") as file:
-            head = file.readline()
-        complete = self.path.with_name(f"{self.path.name}.part")
-        complete.write_bytes(head + lines)
-        complete.replace(self.path)
+        head = self.path.read_bytes().partition(b"\n")[0] + b"\n" if self._exists else self._header()
+        self._part.write_bytes(head + lines)
+        self._part.replace(self.path)
         self._exists = True
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Collection, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
@@ -20,19 +22,28 @@ _DROPPED: Final = frozenset({"cookie", "set-cookie"})
 _SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-auth-token"})
 _SECRET_FIELDS: Final = frozenset(
     {
-        *("api_key", "apikey", "api-key", "x-api-key", "key", "secret", "secret_key", "client_secret", "authorization"),
-        *("token", "access_token", "refresh_token", "id_token", "auth_token", "password", "passwd", "signature"),
+        *("secret", "secret-key", "client-secret", "password", "passwd"),
+        *("access-token", "refresh-token", "id-token", "auth-token"),
     }
 )
-"""Query parameters whose values are replaced, and most of them also as names of fields."""
+"""Fields of bodies and query parameters whose values are replaced, beside the names of secret headers."""
 _UNSAFE_ALONE: Final = frozenset({"key", "token", "signature"})
-"""Fields of bodies with these names are left alone: log probabilities have a token, tables have a key."""
+"""Query parameters as well; fields with these names are left alone: log probabilities have a token, tables a key."""
+_START: Final = rb"(?:\b|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4}))"
+"""Where a word begins, also behind what JSON writes for a line break."""
 _SHAPES: Final = (
-    rb"\b[0-9a-f]{32}\.[A-Za-z0-9]{12,64}\b",  # a key of the service
-    rb"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}",  # a signed token
-    rb"\bsk-[\w-]{16,}",  # a key of other services
-    rb"(?i)\bBearer\s+(?!\*\*\*)[\w.~+/-]{8,}=*",
+    _START + rb"[0-9a-f]{32}\.[A-Za-z0-9]{12,64}\b",  # a key of the service
+    rb"(?<!-)" + _START + rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}",  # a signed token
+    _START + rb"sk-[\w-]{16,}",  # a key of other services
+    rb"(?i)" + _START + rb"Bearer\s+(?!\*\*\*)[\w.~+/-]{8,}=*",
 )
+_TEXT: Final = rb'[^"\\]*(?:\\.[^"\\]*)*'
+"""What stands between the quotes of JSON; one that was cut has no second quote."""
+_DELTAS: Final = [
+    re.compile(rb'"%b"\s*:\s*"(%b)' % (name, _TEXT), re.DOTALL)
+    for name in (b"content", b"reasoning_content", b"arguments")
+]
+"""The texts that a stream brings in parts."""
 _SHORTEST: Final = 8
 """Characters of a value that is looked for elsewhere once it was seen in a header: a short one would be a word."""
 
@@ -42,13 +53,14 @@ class Scrubber:
     """What is replaced with `***` before anything is written, beside keys, signed tokens and cookies.
 
     Request and answer are searched as a whole: the address, headers and bodies, streams across the borders of their
-    pieces. A secret header is also looked for by its value, everywhere, and so is what it is made of.
+    pieces and of their deltas, each of which gets a `***` of its own. A secret header is also looked for by its value,
+    everywhere, and so is what it is made of. Names count in any case, and with `-`, `_` or nothing between their words.
     """
 
     patterns: Sequence[str | re.Pattern[str]] = ()
     """Regular expressions; what they match is replaced, in headers, addresses and bodies."""
     headers: Collection[str] = ()
-    """More headers that are secret."""
+    """More headers that are secret, also as names of JSON fields and of query parameters."""
     fields: Collection[str] = ()
     """More names of JSON fields whose values are texts, of texts of forms, and of query parameters, that are secret."""
     drop: Collection[str] = ()
@@ -62,18 +74,18 @@ class Secrets:
         scrubber = scrubber or Scrubber()
         self._headers = _SECRET_HEADERS | {name.lower() for name in scrubber.headers}
         self._dropped = _DROPPED | {name.lower() for name in scrubber.drop}
-        extra = {name.lower() for name in scrubber.fields}
-        self._parameters = _SECRET_FIELDS | extra
+        fields = {*_SECRET_FIELDS, *_SECRET_HEADERS, *_DROPPED, *scrubber.headers, *scrubber.fields}
+        self._parameters = re.compile(_any_of(fields | _UNSAFE_ALONE), re.IGNORECASE)
         self._shapes = [*map(re.compile, _SHAPES), *map(_in_bytes, scrubber.patterns)]
-        names = b"|".join(re.escape(name).encode() for name in sorted((_SECRET_FIELDS - _UNSAFE_ALONE) | extra))
-        text = rb"(?P<secret>(?:[^\"\\]|\\.)*)"
+        names, parameters = _any_of(fields).encode(), self._parameters.pattern.encode()
+        escaped = rb'(?:[^"\\\r\n]+|\\+[^"\\\r\n]|(?:\\\1\\\1)*\\\1\1")*(?:\\\1\\\1)*'  # \\\1 is a backslash in there
         self._members = [
             re.compile(shape, re.DOTALL | re.IGNORECASE)
             for shape in (
-                rb'"(?:%b)"\s*:\s*"%b"' % (names, text),  # in JSON
-                rb'(\\+)"(?:%b)\1"\s*:\s*\1"(?P<secret>.*?)\1"' % names,  # in JSON that is a text inside of JSON
-                rb"[?&](?:%b)=(?P<secret>[^&\s\"'\\]+)" % names,  # in an address
-                rb'name="?(?:%b)"?\r\n(?:[^\r\n]+\r\n)*\r\n(?P<secret>.*?)\r\n--' % names,  # in a form
+                rb'"(?:%b)"\s*:\s*"(?P<secret>%b)' % (names, _TEXT),  # in JSON
+                rb'(?<!\\)(\\+)"(?:%b)\1"\s*:\s*\1"(?P<secret>%b)' % (names, escaped),  # in JSON that is a text in JSON
+                rb"(?:^|[?&]|\\u0026)(?:%b)=(?P<secret>[^&\s\"'\\]+)" % parameters,  # in an address
+                rb'name="?(?:%b)"?\r\n(?:[^\r\n]+\r\n){0,9}\r\n(?P<secret>.*?)(?:\r\n--|\Z)' % names,  # in a form
             )
         ]
         self._values: set[bytes] = set()
@@ -110,7 +122,7 @@ class Secrets:
         path, mark, query = target.partition("?")
         parts = [part.partition("=") for part in query.split("&")]
         query = "&".join(
-            f"{name}={MASK}" if equals and name.lower() in self._parameters else f"{name}{equals}{value}"
+            f"{name}={MASK}" if equals and self._parameters.fullmatch(name) else f"{name}{equals}{value}"
             for name, equals, value in parts
         )
         return self.body(f"{path}{mark}{query}".encode()).decode()
@@ -132,14 +144,13 @@ class Secrets:
         spans = self._spans(data)
         if not spans:
             return [*pieces]
+        firsts, lasts = zip(*spans, strict=True)
         kept: list[Piece] = []
         start = 0
         for piece in pieces:
             end = start + len(piece.data)
             left, place = b"", start
-            for first, last in spans:
-                if last <= start or first >= end:
-                    continue
+            for first, last in spans[bisect_right(lasts, start) : bisect_left(firsts, end)]:
                 left += data[place : max(first, place)]
                 left += _MASK if first >= start else b""
                 place = min(last, end)
@@ -151,10 +162,7 @@ class Secrets:
 
     def _spans(self, data: bytes) -> list[tuple[int, int]]:
         """Where secrets are, in order, without overlaps."""
-        found = [match.span() for shape in self._shapes for match in shape.finditer(data)]
-        found += [match.span("secret") for shape in self._members for match in shape.finditer(data)]
-        if self._looked_for is not None:
-            found += [match.span() for match in self._looked_for.finditer(data)]
+        found = [raw for text in _texts(data) for span in self._spans_in(text.data) for raw in text.raw(*span)]
         merged: list[tuple[int, int]] = []
         for first, last in sorted(span for span in found if data[span[0] : span[1]] not in (b"", _MASK)):
             if merged and first <= merged[-1][1]:
@@ -162,6 +170,12 @@ class Secrets:
             else:
                 merged.append((first, last))
         return merged
+
+    def _spans_in(self, text: bytes) -> Iterator[tuple[int, int]]:
+        for shape in (*self._shapes, *([self._looked_for] if self._looked_for else ())):
+            yield from (match.span() for match in shape.finditer(text))
+        for shape in self._members:
+            yield from (match.span("secret") for match in shape.finditer(text))
 
     def _learn_from(self, exchange: Exchange, plain: Sequence[Piece]) -> None:
         for name, value in (*exchange.headers, *exchange.answer_headers):
@@ -171,12 +185,13 @@ class Secrets:
             elif name.lower() in self._headers:
                 self._learn(value.rpartition(" ")[2])
         for name, value in parse_qsl(exchange.target.partition("?")[2]):
-            if name.lower() in self._parameters:
+            if self._parameters.fullmatch(name):
                 self._learn(value)
         for data in (exchange.body, b"".join(piece.data for piece in plain)):
-            for shape in self._members:
-                for match in shape.finditer(data):
-                    self._learn(match["secret"].decode(errors="replace"))
+            for text in _texts(data):
+                for shape in self._members:
+                    for match in shape.finditer(text.data):
+                        self._learn(match["secret"].decode(errors="replace"))
 
     def _learn(self, value: str) -> None:
         """Look for this value from now on, and for the secret half of a key, in all the ways that they are written."""
@@ -189,6 +204,34 @@ class Secrets:
                 self._values.add(b64encode(raw).rstrip(b"="))
         longest_first = sorted(self._values, key=len, reverse=True)
         self._looked_for = re.compile(b"|".join(map(re.escape, longest_first))) if longest_first else None
+
+
+class _Text:
+    """A text, and the places of a body where its parts are."""
+
+    def __init__(self, body: bytes, places: Sequence[tuple[int, int]]) -> None:
+        self.data = b"".join(body[begin:end] for begin, end in places)
+        self._places = places
+        self._starts = [0, *accumulate(end - begin for begin, end in places)]
+
+    def raw(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Where in the body a span of the text is."""
+        for number in range(bisect_right(self._starts, first) - 1, bisect_left(self._starts, last)):
+            begin, end = self._places[number]
+            shift = begin - self._starts[number]
+            yield max(begin, first + shift), min(end, last + shift)
+
+
+def _texts(body: bytes) -> Iterator[_Text]:
+    """A body as it is and, of a stream, the texts that its deltas are parts of."""
+    yield _Text(body, [(0, len(body))])
+    if b'"delta"' in body:
+        yield from (_Text(body, [match.span(1) for match in name.finditer(body)]) for name in _DELTAS)
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """A pattern for names: their words may be joined by either separator, or by none."""
+    return "|".join(sorted({"[-_]?".join(map(re.escape, re.split("[-_]", name))) for name in names}))
 
 
 def _in_bytes(pattern: str | re.Pattern[str]) -> re.Pattern[bytes]:

@@ -109,6 +109,24 @@ async def test_an_answer_is_any_llms_and_loses_nothing(begin: Begin) -> None:
     assert stage.bodies == [{"model": MODEL, "messages": ASKED}]
 
 
+REASONS = [("network_error", "network_error"), ("sensitive", "content_filter")]
+
+
+@pytest.mark.parametrize(("reason", "told"), REASONS)
+async def test_how_an_answer_ended_is_told_as_by_any_llms_own_provider(begin: Begin, reason: str, told: str) -> None:
+    """The text stays and nothing is raised, whole or streamed, but where an answer of a type was filtered."""
+    reply = Reply("half", finish_reason=reason)
+    stage = await begin(reply, reply, reply)
+    (choice,) = (await stage.ask()).choices
+    assert (choice.message.content, choice.finish_reason) == ("half", told)
+    chunks = [chunk.choices[0] async for chunk in await stage.ask(stream=True)]
+    assert "".join(chunk.delta.content or "" for chunk in chunks) == "half"
+    assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == [told]
+    if told == "content_filter":
+        with pytest.raises(theirs.ContentFilterFinishReasonError):
+            await stage.ask(response_format=City)
+
+
 async def test_an_answer_that_says_little_is_an_answer(begin: Begin) -> None:
     """Neither tokens, nor a finish reason, nor text, nor the model's name need to be there."""
     little = {"choices": [{"message": {"role": "assistant"}}]}

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ if os.environ.get("REQUIRE_EXTRAS") != "1":
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, NativeOutput, PromptedOutput, ToolOutput
 from pydantic_ai import exceptions as theirs
+from pydantic_ai.capabilities import RaiseContentFilterError
 from pydantic_ai.messages import (
     AudioUrl,
     BinaryContent,
@@ -49,7 +51,7 @@ from pydantic_ai.settings import ModelSettings, ToolOrOutput
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import UsageLimits
 
-from zhipu_async import AsyncZhipuAI, RetryPolicy, errors
+from zhipu_async import AsyncZhipuAI, RetryPolicy, Timeouts, errors
 from zhipu_async.integrations.pydantic_ai import ZhipuModel, ZhipuModelSettings, ZhipuProvider
 from zhipu_async.integrations.pydantic_ai_errors import errors_as_theirs
 from zhipu_async.integrations.pydantic_ai_messages import conversation, parts
@@ -609,6 +611,53 @@ async def test_headers_and_time_limits_are_the_calls(begin: Begin) -> None:
     assert len(stage.bodies) == 2
 
 
+LATE = Delivery(head_after=5)
+SILENT = Delivery(pause=0.01, stops_after=2, then="hang")
+CLOCKS = [
+    (httpx.Timeout(0.1), LATE, "first_byte"),
+    (httpx.Timeout(None, read=0.1), LATE, "first_byte"),
+    (httpx.Timeout(0.1), SILENT, "between"),
+    (httpx.Timeout(5, write=0.1), Delivery(body_after=0.3), None),
+    (httpx.Timeout(None), Delivery(head_after=0.3), None),
+]
+
+
+@pytest.mark.parametrize(("timeout", "delivery", "clock"), CLOCKS)
+async def test_the_phases_of_a_time_limit_are_clocks(
+    begin: Begin, timeout: httpx.Timeout, delivery: Delivery, clock: str | None
+) -> None:
+    """An `httpx.Timeout` is in force phase by phase, None is no limit, and the client's own clocks do not count."""
+    stage = await begin(Reply("a b c", delivery=delivery), timeout=Timeouts(first_byte=0.2))
+
+    async def answer() -> str:
+        async with Agent(stage.model()).run_stream("?", model_settings={"timeout": timeout}) as run:
+            return str(await run.get_output())
+
+    if clock is None:
+        assert await answer() == "a b c"
+        return
+    with pytest.raises(theirs.ModelTimeoutError) as caught:
+        await answer()
+    assert isinstance(caught.value.__cause__, errors.RequestTimeout)
+    assert caught.value.__cause__.clock == clock
+
+
+async def test_the_limits_of_connecting_and_of_waiting_are_kept_apart(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each phase that a client of ours has a clock for is that clock."""
+    stage, asked = await begin(), list[Any]()
+
+    async def create(**arguments: Any) -> ChatCompletion:
+        asked.append(arguments["timeout"])
+        return ChatCompletion(choices=[Choice(message=ChatMessage(content="a"))])
+
+    monkeypatch.setattr(stage.client.chat.completions, "create", create)
+    timeout = httpx.Timeout(connect=1, read=2, write=3, pool=4)
+    await Agent(stage.model()).run("?", model_settings={"timeout": timeout})
+    assert asked == [Timeouts(connect=1, first_byte=2, between=2, pool=4)]
+
+
 async def test_settings_that_the_service_does_not_have_are_named(begin: Begin) -> None:
     """pydantic-ai warns of a setting that would be promised and not kept."""
     stage = await begin(Reply("a"))
@@ -808,6 +857,67 @@ async def test_another_model_takes_over(begin: Begin) -> None:
     agent = Agent(FallbackModel(stage.model(), stage.model("glm-4.5-air")))
     assert (await agent.run("?")).output == "from the other"
     assert [body["model"] for body in stage.bodies] == [MODEL, "glm-4.5-air"]
+
+
+FAILED = [
+    (Reply("half of it", finish_reason="network_error"), False),
+    (Reply("", finish_reason="network_error"), True),
+    (Reply("half", finish_reason="network_error", tool_calls=[ToolCall("f", {})]), False),
+]
+
+
+@pytest.mark.parametrize(("reply", "nothing_was_streamed"), FAILED)
+async def test_an_answer_that_failed_inside_the_service_is_an_error(
+    begin: Begin, reply: Reply, nothing_was_streamed: bool
+) -> None:
+    """`network_error` is no answer, whole or streamed, and another model takes over where nothing was told yet."""
+    other = Reply("from the other")
+    stage = await begin(reply, reply, reply, other, reply, other)
+    agent = Agent(stage.model())
+    agent.tool_plain(name="f")(lambda: 1)
+
+    async def streamed(agent: Agent[None, str]) -> str:
+        async with agent.run_stream("?") as run:
+            return await run.get_output()
+
+    for in_stream in (False, True):
+        with pytest.raises(theirs.ModelServerError) as caught:
+            await (streamed(agent) if in_stream else agent.run("?"))
+        assert caught.value.in_stream is in_stream
+        assert isinstance(caught.value.__cause__, errors.StreamFailed)
+        assert caught.value.__cause__.partial.text == (reply.content or "")
+    both = Agent(FallbackModel(stage.model(), stage.model("glm-4.5-air")))
+    assert (await both.run("?")).output == "from the other"
+    if nothing_was_streamed:
+        assert await streamed(both) == "from the other"
+    else:
+        with pytest.raises(theirs.ModelServerError):
+            await streamed(both)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_filtered_answer_is_what_pydantic_ai_makes_of_it(begin: Begin, streamed: bool) -> None:
+    """Text that was stopped is told by `finish_reason`; pydantic-ai's own ways to refuse it work."""
+    stage = await begin(FILTERED, FILTERED)
+
+    async def ask(agent: Agent[None, str]) -> ModelResponse:
+        if not streamed:
+            return (await agent.run("?")).response
+        async with agent.run_stream("?") as run:
+            await run.get_output()
+            return run.response
+
+    response = await ask(Agent(stage.model()))
+    assert (response.text, response.finish_reason) == ("half", "content_filter")
+    with pytest.raises(theirs.ContentFilterError, match="sensitive"):
+        await ask(Agent(stage.model(), capabilities=[RaiseContentFilterError()]))
+
+
+async def test_another_model_takes_over_from_a_filter(begin: Begin) -> None:
+    """A fallback on ContentFilterError does not take text that was stopped for an answer."""
+    stage = await begin(FILTERED, Reply("from the other"))
+    models = FallbackModel(stage.model(), stage.model("glm-4.5-air"), fallback_on=theirs.ContentFilterError)
+    assert (await Agent(models).run("?")).output == "from the other"
 
 
 async def test_the_client_repeats_what_may_be_repeated(begin: Begin) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import weakref
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any
@@ -119,6 +120,60 @@ async def test_aiohttp_may_cancel_handlers(serve: Serve, cancels: bool) -> None:
         await sim.wait_until(lambda: sim.in_flight == 0)
     await runner.cleanup()
     assert [relayed.ended for relayed in ends] == ["left"]
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_aiohttp_cuts_the_connection_of_a_browser_that_takes_nothing(
+    cancels: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the relay has ended so has the connection, with all that was to be sent, and nothing is logged."""
+    over = asyncio.get_running_loop().create_future()
+
+    async def source() -> AsyncIterator[str]:
+        while True:
+            yield "x" * 10_000
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        transport = request.transport
+        assert transport is not None
+
+        def on_end(relayed: Relayed) -> None:
+            over.set_result((relayed.ended, transport.is_closing(), transport.get_write_buffer_size()))
+
+        return await aiohttp_web.event_stream(request, source(), on_end=on_end, stall=0.2)
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, handler_cancellation=cancels, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with browser(runner.addresses[0][1], buffer=4096) as tab, asyncio.timeout(10):
+        assert await tab.head() == 200
+        assert await over == ("left", True, 0)
+        async with asyncio.timeout(1):
+            await runner.cleanup()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_server_that_tells_of_a_browser_that_left(method: str) -> None:
+    """Where `send` raises OSError after the browser left (ASGI 2.4) nothing is raised, and the background task runs."""
+    happened: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        happened.append(message["type"])
+        raise OSError("the client has disconnected")
+
+    async def source() -> AsyncIterator[str]:
+        await asyncio.sleep(60)
+        yield "never"
+
+    response = EventStream(source(), background=BackgroundTask(happened.append, "background"))
+    await response({"type": "http", "method": method, "asgi": {"spec_version": "2.4"}}, receive, send)
+    assert happened == ["http.response.start", "background"]
 
 
 async def test_an_answer_that_has_begun_is_followed_by_no_other() -> None:

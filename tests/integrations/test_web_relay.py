@@ -19,14 +19,20 @@ class Tab:
     """A browser that takes what it is given, at once or after ``slow`` seconds, and leaves after ``stays``."""
 
     def __init__(
-        self, *, stays: float = 1e6, slow: float = 0.0, breaks: bool = False, fault: Exception | None = None
+        self,
+        *,
+        stays: float = 1e6,
+        slow: float = 0.0,
+        slow_end: float = 0.0,
+        breaks: bool = False,
+        fault: Exception | None = None,
     ) -> None:
         self.began: float | None = None
         self.writes: list[tuple[float, bytes]] = []
-        self.ended = False
+        self.ended = self.aborted = False
         self.refused: Problem | None = None
         self.left = False
-        self._stays, self._slow, self._breaks = stays, slow, breaks
+        self._stays, self._slow, self._slow_end, self._breaks = stays, slow, slow_end, breaks
         self._inside = 0
         self._fault = fault
 
@@ -57,6 +63,11 @@ class Tab:
     async def end(self) -> None:
         """Note that the answer is complete."""
         self.ended = True
+        await asyncio.sleep(self._slow_end)
+
+    def abort(self) -> None:
+        """Note that the connection was cut."""
+        self.aborted = True
 
     async def refuse(self, problem: Problem) -> None:
         """Note what was told in place of a stream."""
@@ -174,6 +185,27 @@ def test_endings(case: str) -> None:
     assert [data["text"] for _, data in frames if "text" in data] == texts
     assert ((None, "[DONE]") in frames, tab.ended) == (ended == "done", ended in ("done", "failed"))
     assert relayed.events == len(frames)
+
+
+CUTS: list[tuple[dict[str, Any], dict[str, Any], str, bool]] = [
+    ({}, {}, "done", False),
+    ({"slow": 29}, {}, "done", False),
+    ({"stays": 10, "slow": 4}, {}, "left", False),
+    ({"slow": 61}, {}, "left", True),
+    ({"slow": 61}, {"stall": None}, "done", False),
+    ({"slow": 11}, {"stall": 10, "keep_alive": 5}, "left", True),
+    ({"slow_end": 61}, {}, "done", True),
+]
+
+
+@pytest.mark.parametrize(("tab_options", "options", "ended", "cut"), CUTS)
+def test_the_connection_of_a_browser_that_takes_nothing_is_cut(
+    tab_options: dict[str, Any], options: dict[str, Any], ended: str, cut: bool
+) -> None:
+    """After `stall` seconds, over a frame, a comment or the end, nothing is left to wait until the browser reads."""
+    tab = Tab(**tab_options)
+    relayed = relay(Upstream(6.0, *"ab"), tab, **{"keep_alive": None, **options})
+    assert (relayed.ended, tab.aborted) == (ended, cut)
 
 
 def test_the_source_waits_for_the_browser() -> None:

@@ -66,6 +66,34 @@ async def test_a_stream_is_relayed_whole(serve: Serve, host: Host) -> None:
     assert client.pool.statistics().in_use == 0
 
 
+VIEWS: dict[str, Ask] = {
+    "events": lambda client: _viewed(client, "events"),
+    "text": lambda client: _viewed(client, "text_deltas"),
+}
+
+
+async def _viewed(client: AsyncZhipuAI, name: str) -> Any:
+    return getattr(await streamed(client), name)()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_the_answer_of_a_relayed_view_is_told(serve: Serve, host: Host, view: str) -> None:
+    """A stream's events and its pieces of text have the folded answer too, whole and as far as it came."""
+    hangs = Delivery(pause=0.01, stops_after=2, then="hang")
+    client, _ = await serve(Scenario(replies=[Reply("Hello you"), Reply("One two three", delivery=hangs)]))
+    service = await host(client, VIEWS[view])
+    async with browser(service.port) as tab:
+        await tab.head()
+        assert payloads(await tab.body())[-1] == (None, "[DONE]")
+    async with browser(service.port) as tab:
+        await tab.head()
+        await tab.until(b"One")
+        tab.leave()
+        whole, left = await service.all_ended(2)
+    assert (whole.ended, whole.result.text, whole.result.complete) == ("done", "Hello you", True)
+    assert (left.ended, left.result.text[:3], left.result.complete) == ("left", "One", False)
+
+
 PHASES = {
     "before upstream answers": (Reply("Hi", delivery=Delivery(head_after=60)), b""),
     "before the first token": (Reply("Hi", delivery=Delivery(body_after=60)), b""),

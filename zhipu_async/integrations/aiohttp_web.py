@@ -78,6 +78,7 @@ class _Channel:
 
     def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
         self._request = request
+        self._transport = request.transport  # aiohttp forgets it as soon as it closes it, sent or not
         self.response = web.StreamResponse(headers=merge_headers(HEADERS, headers))
         self.response.content_type, self.response.charset = MEDIA_TYPE, "utf-8"
 
@@ -89,6 +90,10 @@ class _Channel:
 
     async def end(self) -> None:
         await self.response.write_eof()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
     async def refuse(self, problem: Problem) -> None:
         self.response = _json(problem.status, problem.body, problem.headers)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..client import AsyncZhipuAI
+from ..config import Timeouts
 from ..models import find
 from ..types.chat import ResponseFormat
 from ..types.tools import FunctionDefinition, FunctionTool, Tool
@@ -22,7 +23,7 @@ try:
     from pydantic_ai.providers import Provider
     from pydantic_ai.settings import ModelSettings, ToolOrOutput
 
-    from .pydantic_ai_errors import errors_as_theirs
+    from .pydantic_ai_errors import check_complete, errors_as_theirs
     from .pydantic_ai_messages import FINISH_REASONS, conversation, details, parts, usage
     from .pydantic_ai_stream import ZhipuStreamedResponse
 except ImportError as error:
@@ -115,6 +116,14 @@ class ZhipuProvider(Provider[AsyncZhipuAI]):
         return profile
 
 
+def _clocks(timeout: Any) -> Any:
+    """The phases of an ``httpx.Timeout`` as our clocks, where None is no limit too; anything else as it is."""
+    if not all(hasattr(timeout, phase) for phase in ("connect", "read", "write", "pool")):
+        return timeout
+    # `read` is the time without any byte, before the head as after it; nothing here takes the time of sending alone
+    return Timeouts(connect=timeout.connect, pool=timeout.pool, first_byte=timeout.read, between=timeout.read)
+
+
 # ---------------------------------------------------------------- the model
 
 
@@ -125,7 +134,12 @@ class ZhipuModel(Model[AsyncZhipuAI]):
     ``client`` sends the requests: its connections, limits, time-outs and retries hold, it may serve many models at
     once, and it is closed by who made it. Errors come as pydantic-ai's, with the client's error as ``__cause__``. What
     pydantic-ai's types have no place for (finish reason in the service's words, request id, web pages found ...) is in
-    ``provider_details`` of the answer.
+    ``provider_details`` of the answer. ``timeout`` may be an ``httpx.Timeout``, but for its ``write``.
+
+    The finish reason ``network_error`` is a ModelServerError: such an answer failed. ``sensitive`` is pydantic-ai's
+    ``content_filter``, which lets pass what text there was, as with other providers, although the service says that it
+    is not to be shown: ``capabilities=[RaiseContentFilterError()]`` of the agent, or ``fallback_on=ContentFilterError``
+    of a FallbackModel, are against that.
 
     Thinking is kept in the history and sent back unchanged, as interleaved and preserved thinking need it. The service
     does not let a tool be forced: ``tool_choice`` takes ``auto``, ``none`` and ``ToolOrOutput``.
@@ -181,6 +195,7 @@ class ZhipuModel(Model[AsyncZhipuAI]):
         with errors_as_theirs(self.model_name):
             client, arguments, _ = await self._call(messages, model_settings, model_request_parameters, stream=False)
             completion = await client.chat.completions.create(stream=None, **arguments)
+            check_complete(completion)
             found = parts(completion, self.system)
         return ModelResponse(
             parts=found,
@@ -235,7 +250,7 @@ class ZhipuModel(Model[AsyncZhipuAI]):
             arguments |= thinking_arguments(self.model_name, parameters.thinking)
         for name, value in settings.items():
             if name in _SETTINGS:
-                arguments[_SETTINGS[name] or name] = value
+                arguments[_SETTINGS[name] or name] = _clocks(value) if name == "timeout" else value
             elif name.startswith(_OUR_PREFIX) and name not in _TOLD_OTHERWISE:
                 arguments[name.removeprefix(_OUR_PREFIX)] = value
         if (clear := settings.get("zhipu_clear_thinking")) is not None:

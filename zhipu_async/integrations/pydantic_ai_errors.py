@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_ai import exceptions as theirs
 
 from .. import errors
+from ..types.chat import ChatCompletion
 
 _HTTP_ERRORS: tuple[tuple[type[errors.APIError], Any, int], ...] = (
     (errors.ContextLengthError, theirs.ModelContextWindowExceededError, 400),
@@ -32,15 +33,24 @@ _PHASES: Mapping[str, Any] = {"pool": "pool", "connect": "connect"}
 
 
 @contextmanager
-def errors_as_theirs(model: str) -> Generator[None]:
+def errors_as_theirs(model: str, *, in_stream: bool = False) -> Generator[None]:
     """Raises what pydantic-ai has for an error of ours that comes out of the block. ``model`` is the model's id."""
     try:
         yield
     except errors.ZhipuError as error:
-        raise _their_error(error, model) from error
+        raise _their_error(error, model, in_stream) from error
 
 
-def _their_error(error: errors.ZhipuError, model: str) -> Exception:
+def check_complete(completion: ChatCompletion) -> None:
+    """StreamFailed for the finish reason ``network_error``: the answer failed (chat.md section 5).
+
+    ``sensitive`` raises nothing: what becomes of its text is decided by pydantic-ai, which calls it ``content_filter``.
+    """
+    if completion.finish_reason == "network_error":
+        raise errors.StreamFailed(partial=completion)
+
+
+def _their_error(error: errors.ZhipuError, model: str, in_stream: bool) -> Exception:
     """pydantic-ai's error for one of ours."""
     match error:
         case errors.ContentFilterError():
@@ -53,6 +63,8 @@ def _their_error(error: errors.ZhipuError, model: str) -> Exception:
             return theirs.ModelConnectionError(model, str(error), phase="pool")
         case errors.TransportError():
             return theirs.ModelConnectionError(model, str(error), phase="read" if error.arrived else "connect")
+        case errors.StreamFailed():
+            return theirs.ModelServerError(model, str(error), in_stream=in_stream)
         case errors.StreamError():
             return theirs.ModelConnectionError(model, str(error), phase="read", body=error.raw, in_stream=True)
         case errors.DecodeError():

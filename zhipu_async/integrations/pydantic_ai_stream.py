@@ -21,7 +21,7 @@ from ..types.events import (
     ToolCallDone,
     ToolCallStarted,
 )
-from .pydantic_ai_errors import errors_as_theirs
+from .pydantic_ai_errors import check_complete, errors_as_theirs
 from .pydantic_ai_messages import FINISH_REASONS, THINKING_ID, details, speech, usage
 
 
@@ -48,7 +48,7 @@ class ZhipuStreamedResponse(StreamedResponse):
         return (ZhipuError,)
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
-        with errors_as_theirs(self._model_name):
+        with errors_as_theirs(self._model_name, in_stream=True):
             try:
                 async for event in self._stream.events():
                     for mapped in self._mapped(event):
@@ -61,9 +61,10 @@ class ZhipuStreamedResponse(StreamedResponse):
         manager = self._parts_manager
         match event:
             case Finished(result=result):
+                self._finish(result)
+                check_complete(result)
                 for part in speech(result, self._provider_name):
                     yield manager.handle_part(vendor_part_id="speech", part=part)
-                self._finish(result)
             case ReasoningDelta(choice=0, text=text):
                 yield from manager.handle_thinking_delta(
                     vendor_part_id=THINKING_ID, id=THINKING_ID, content=text, provider_name=self._provider_name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Unpack
 
 try:
@@ -58,6 +58,10 @@ class EventStream(Response):
 
     The call is not awaited here, so that the relay watches over it from its start: upstream is closed at once when the
     browser leaves. HEAD asks nothing upstream. ``background`` runs when the answer has ended, however it did.
+
+    After ``stall`` seconds upstream is closed, but the browser's connection is the server's, and ASGI has no way to cut
+    it: it stays open, with what is buffered for it, until the browser reads that or leaves. uvicorn logs the end as
+    the error "ASGI callable returned without completing response".
     """
 
     media_type = MEDIA_TYPE
@@ -79,10 +83,12 @@ class EventStream(Response):
         channel = _Channel(self, scope, receive, send)
         if scope["method"] == "HEAD":
             await self._relay.close()
-            await channel.begin()
-            await channel.end()
+            with suppress(OSError):
+                await channel.begin()
+                await channel.end()
         elif (await self._relay.answer(channel)).ended == "left" and not channel.begun:
-            await Response(status_code=LEFT)(scope, receive, send)  # for what stands between, like access logs
+            with suppress(OSError):  # ASGI 2.4: nobody is there to read it
+                await Response(status_code=LEFT)(scope, receive, send)  # for what stands between, like access logs
         if self.background is not None:
             await self.background()
 
@@ -106,6 +112,9 @@ class _Channel:
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def abort(self) -> None:
+        """Nothing: ASGI has no message that cuts a connection."""
 
     async def refuse(self, problem: Problem) -> None:
         await _refusal(problem)(self._scope, self._receive, self._send)

@@ -58,7 +58,8 @@ class RelayOptions(TypedDict, total=False):
     """Seconds of silence after which a comment is sent: 15. When nothing has come by then, the status 200 goes out with
     it, and an error that comes later is an ``event: error``. None: no comments."""
     stall: float | None
-    """Seconds in which a browser may take nothing of what is written before it counts as gone: 60. None: no limit."""
+    """Seconds in which a browser may take nothing of what is written before it counts as gone, and its connection is
+    cut where the framework can: 60. None: no limit."""
     on_end: Callable[[Relayed], object] | None
     """Called once, and awaited where it is async, however the relay ended: the place to store an answer. What the model
     wrote before the browser left is paid for, so it is here too: ``relayed.result``."""
@@ -79,6 +80,10 @@ class Channel(Protocol):
 
     async def end(self) -> None:
         """The answer is complete."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection, with what is still to be sent: the browser is gone, or takes nothing. May do nothing."""
         ...
 
     async def refuse(self, problem: Problem) -> None:
@@ -219,9 +224,11 @@ class Relay:
             await self._write(channel, data)
             if last:
                 self._over = True
-                with suppress(OSError):  # of the browser, or of the time-out: the answer is whole
+                try:
                     async with asyncio.timeout(self._stall):
                         await channel.end()
+                except OSError:  # of the browser, or of the time-out: the answer is whole
+                    channel.abort()
 
     async def _write(self, channel: Channel, data: bytes) -> None:
         try:
@@ -231,6 +238,7 @@ class Relay:
                     self._begun = True
                 await channel.write(data)
         except OSError as error:  # of the browser, or of the time-out
+            channel.abort()
             raise _Left from error
         self._events += data is not KEEP_ALIVE
         self._silent_since = asyncio.get_running_loop().time()

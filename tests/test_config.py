@@ -239,6 +239,50 @@ def test_a_bracket_too_few() -> None:
         resolve_base_url("http://[::1")
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("http://127.0.0.1:99999/v4", "'http://127.0.0.1:99999/v4' is no URL of a service: Port out of range"),
+        ("http://[::1/v4", "Invalid IPv6 URL"),
+        ("ftp://host", "it must begin with https:// or http://"),
+        ("http://", "host or port cannot be read"),
+        ("http://host/a b", "whitespace"),
+        ("host/v4", "unknown endpoint 'host/v4': use a URL or one of"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said(value: str, said: str) -> None:
+    """What has a scheme is a URL, of which the error says what is wrong; all else is a name that is unknown."""
+    with pytest.raises(ConfigError) as caught:
+        resolve_base_url(value)
+    assert said in str(caught.value)
+
+
+FORMED = "0123456789abcdef0123456789abcdef.ABCDEFGHIJKLMNOP"
+
+
+@pytest.mark.parametrize("form", ["{}", "ftp://x/{}", "http://[{}", "http://[{}]", "http://host:{}", " {} "])
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        (FORMED, "argument"),
+        (FORMED, "environment"),
+        (FORMED, "nowhere"),
+        ("plan-key-without-a-dot", "argument"),
+        ("plan-key-without-a-dot", "environment"),
+    ],
+)
+def test_a_key_in_the_place_of_an_endpoint_is_not_shown(
+    key: str, form: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what has the form of a key is in the error, nor the key in force."""
+    if where == "environment":
+        monkeypatch.setenv("ZHIPU_API_KEY", key)
+    with pytest.raises(ConfigError) as caught:
+        key_and_endpoint(key if where == "argument" else None, form.format(key))
+    assert key not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [5, None, b"http://host"])
 def test_endpoints_of_another_type(value: Any) -> None:
     """What is no text is a ConfigError that names the type."""

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import codeop
 import os
 import re
 import struct
@@ -83,6 +84,21 @@ async def test_every_program_runs(text: str, tmp_path: Path) -> None:
             output, errors = await process.communicate()
     assert (process.returncode, said(errors)) == (0, "")
     assert output or "assert" in text or "timeout" in text
+
+
+@pytest.mark.parametrize(
+    "text", PROGRAMS, ids=[f"line {README[: README.index(text)].count(chr(10)) + 1}" for text in PROGRAMS]
+)
+def test_every_program_can_be_typed(text: str) -> None:
+    """Line by line, as ``python -m asyncio`` reads them: an empty line ends an indented block, nothing else does."""
+    compiler = codeop.CommandCompiler()
+    compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    typed: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        typed.append(line)
+        if compiler("\n".join(typed)) is not None:
+            typed.clear()
+    assert not "".join(typed)
 
 
 def test_there_are_programs_to_run() -> None:

@@ -194,11 +194,11 @@ async def test_leaving_after_the_finish_reason(serve: Serve, ask: Ask, leave: st
     """Nothing of the answer is missing: the call succeeded, and its tokens count."""
     client, _ = await serve(Scenario(replies=[Reply("ab", delivery=Delivery(pause=0.05))]))
     stream = await client.chat.completions.create(**ask(stream=True))
-    async for chunk in stream:
-        if any(choice.finish_reason for choice in chunk.choices):
+    async for last in stream:
+        if any(choice.finish_reason for choice in last.choices):
             break
     if leave == "drop":
-        del stream, chunk
+        del stream, last
     elif leave == "close":
         await stream.close()
     else:

@@ -185,6 +185,21 @@ class Limits:
             raise ConfigError(f"Limits.polls must be a positive number of requests per second, not {self.polls!r}")
 
 
+_KEY = re.compile(r"(?<![\w.-])[0-9A-Za-z]{16,}\.[0-9A-Za-z]{8,}(?![\w.-])")
+"""The usual form of a key, ``<id>.<secret>`` (README.md section 2)."""
+_LONG_KEY = 8
+"""Characters from which on what looks like the key in force is one."""
+
+
+def without_keys(text: str, key: object = None) -> str:
+    """``text`` with *** for what has the form of a key, and for ``key`` and those of the environment."""
+    variables = variables_of()
+    for found in (key, *(variables[name] for name in KEY_VARIABLES)):
+        if isinstance(found, str) and len(found.strip()) >= _LONG_KEY:
+            text = text.replace(found.strip(), "***")
+    return _KEY.sub("***", text)
+
+
 def check_seconds(name: str, value: Any, *, zero: bool = False, none: bool = True) -> float | None:
     """``value`` if it is a positive finite number of seconds (or None, or 0 where allowed); else ConfigError."""
     if value is None and none:
@@ -196,7 +211,8 @@ def check_seconds(name: str, value: Any, *, zero: bool = False, none: bool = Tru
     except OverflowError:
         seconds = math.inf
     if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
-        raise ConfigError(f"{name} must be a positive number of seconds, not {seconds!r}; None switches a clock off")
+        off = "; None switches a clock off" if none else ""
+        raise ConfigError(f"{name} must be a positive number of seconds, not {seconds!r}{off}")
     return seconds
 
 
@@ -228,21 +244,28 @@ def check_jwt_key(key: str) -> str:
     return key
 
 
-def resolve_base_url(value: str) -> str:
-    """An endpoint's name or URL as a URL without trailing slash."""
+def resolve_base_url(value: str, key: object = None) -> str:
+    """An endpoint's name or URL as a URL without trailing slash. No error shows a key, such as ``key``."""
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"base_url must be a str, not {type(value).__name__}")
     url = PLATFORMS.get(value, value).strip().rstrip("/")
-    parts = urlsplit("")
+    parts, reason = urlsplit(""), "host or port cannot be read"
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(HOST.fullmatch(parts.netloc)) and parts.port != 0
-    except ValueError:
-        valid = False
+        if parts.scheme not in ("http", "https"):
+            reason = "it must begin with https:// or http://"
+    except ValueError as error:
+        valid, reason = False, str(error)
     if "@" in (url if not valid else parts.netloc):  # which is not shown
         raise ConfigError("base_url must be a URL, and must not hold a user name or password")
-    if not valid or not url.isascii() or not url.isprintable() or " " in url:
-        raise ConfigError(f"unknown endpoint {value!r}: use a URL or one of {', '.join(PLATFORMS)}")
+    if valid and (not url.isascii() or not url.isprintable() or " " in url):
+        valid, reason = False, "it holds whitespace, control or non-ASCII characters"
+    if not valid:
+        told, reason = repr(without_keys(value, key)), without_keys(reason, key)
+        if "://" in value:
+            raise ConfigError(f"base_url {told} is no URL of a service: {reason}")
+        raise ConfigError(f"unknown endpoint {told}: use a URL or one of {', '.join(PLATFORMS)}")
     if "?" in url or "#" in url:
         raise ConfigError("base_url must not hold a query or fragment; use extra_query for parameters of a call")
     if parts.scheme == "http" and parts.hostname in _SERVICE_HOSTS:
@@ -279,10 +302,10 @@ def key_and_endpoint(
     keys are bound to a platform (README.md section 1); one that was given as a URL takes such a key first.
     """
     variables = variables_of(environment)
-    chosen = chosen_settings(base_url, variables, with_key=api_key is None)
+    chosen = chosen_settings(base_url, variables, api_key)
     if api_key is None and chosen.key_variable:
         api_key = variables[chosen.key_variable]
-    url = resolve_base_url(chosen.endpoint)
+    url = resolve_base_url(chosen.endpoint, api_key)
     key = api_key if callable(api_key) else check_key("" if api_key is None else api_key)
     return key, url
 
@@ -297,14 +320,15 @@ class Chosen(NamedTuple):
 
 
 def chosen_settings(
-    base_url: str | None, environment: Mapping[str, str] | None = None, *, with_key: bool = True
+    base_url: str | None, environment: Mapping[str, str] | None = None, api_key: KeySource | None = None
 ) -> Chosen:
-    """Which variables give the key (where ``with_key`` one is wanted) and the endpoint; ConfigError for a bad URL."""
+    """Which variables give the key, where none is given, and the endpoint; ConfigError for a bad URL."""
     environment = variables_of(environment)
-    host = "" if base_url is None else urlsplit(resolve_base_url(base_url)).netloc
+    host = "" if base_url is None else urlsplit(resolve_base_url(base_url, api_key)).netloc
     platform = next((name for name in URL_VARIABLES if urlsplit(PLATFORMS[name]).netloc == host), None)
     key_variable = None
-    for variable, home in sorted(KEY_VARIABLES.items(), key=lambda item: item[1] != platform) if with_key else ():
+    wanted = KEY_VARIABLES.items() if api_key is None else ()
+    for variable, home in sorted(wanted, key=lambda item: item[1] != platform):
         if environment[variable] and (home == platform or base_url not in PLATFORMS):
             key_variable, platform = variable, home
             break

@@ -19,12 +19,13 @@ from zhipu_async.benchmarking.report import begun, load_report
 pytestmark = pytest.mark.heavy  # seconds of what no version of Python changes
 
 
-def request(chance: Random, slower: float, tpot: float) -> Sample:
+def request(chance: Random, slower: float, tpot: float, thinking: float) -> Sample:
     """A request with noise of a tenth."""
     first = 0.3 * slower * chance.lognormvariate(0, 0.1)
-    ended = first + 99 * 0.02 * slower * tpot * chance.lognormvariate(0, 0.1)
+    output = first + thinking
+    ended = output + 99 * 0.02 * slower * tpot * chance.lognormvariate(0, 0.1)
     return Sample(
-        planned=0.0, sent=0.0, first_token=first, first_output=first, ended=ended, output_tokens=100, prompt_tokens=10
+        planned=0.0, sent=0.0, first_token=first, first_output=output, ended=ended, output_tokens=100, prompt_tokens=10
     )
 
 
@@ -33,6 +34,7 @@ def report(
     *,
     slower: float = 1.0,
     tpot: float = 1.0,
+    thinking: float = 0.0,
     failed: int = 0,
     count: int = 100,
     model: str = "glm-4.6",
@@ -45,7 +47,7 @@ def report(
         {"base_url": "http://a/v4", "prompts": {"kind": "synthetic", "tokens": 256, "seed": seed}, **settings}
     )
     for load in loads:
-        samples = [request(chance, slower, tpot) for _ in range(count - failed)]
+        samples = [request(chance, slower, tpot, thinking) for _ in range(count - failed)]
         samples += [Sample(planned=0.0, sent=0.0, ended=0.1, error="ServerError") for _ in range(failed)]
         summary = summarise(samples, 60.0)
         found.loads.append(load_report(model, load, seconds=60.0, wanted=count, summary=summary, samples=samples))
@@ -124,11 +126,34 @@ def test_the_same_comparison_twice() -> None:
 
 
 def test_failures_are_a_regression_of_their_own() -> None:
-    """A service that fails in place of answering is told, and is a regression beyond the threshold."""
-    found = compare(report(1), report(1, failed=30), threshold=0.1)
-    assert found.regressions == 2
-    assert "glm-4.6, 8 at a time: failed 0 of 100 in A, 30 of 100 in B" in found.notes
-    assert compare(report(1), report(1, failed=5), threshold=0.1).regressions == 0
+    """The share that fails is a change of its own, and a regression beyond the threshold in percentage points."""
+    for before, after, threshold, verdict, regression in (
+        (0, 30, 0.1, "worse", True),
+        (0, 5, 0.1, "worse", False),
+        (30, 35, 0.1, "worse", False),  # a sixth more, and five points
+        (0, 30, None, "worse", False),
+        (30, 0, 0.0, "better", False),
+        (30, 30, 0.0, "same", False),
+    ):
+        found = compare(report(1, failed=before), report(1, failed=after), threshold=threshold)
+        (change,) = (each for each in found.changes if (each.name, each.load) == ("failed", "8 at a time"))
+        assert (change.before, change.after) == (before / 100, after / 100)
+        assert (change.ratio, change.low, change.high) == (None, None, None)
+        assert (change.verdict, change.regression) == (verdict, regression)
+        assert found.regressions == sum(each.regression for each in found.changes)
+
+
+def test_a_total_failure_is_compared() -> None:
+    """Where B answered nothing, the loads are in common all the same, and what failed is all that changed."""
+    found = compare(report(1), report(1, failed=100), threshold=0.1)
+    assert (found.pairs, [change.name for change in found.changes], found.regressions) == (2, ["failed"] * 2, 2)
+
+
+def test_the_wait_for_the_answer_itself_is_compared() -> None:
+    """Longer thinking shows in TTFO, which without any thinking would be TTFT once more."""
+    changes = compare(report(1, thinking=1.0), report(2, thinking=3.0)).changes
+    found = {change.name: change.verdict for change in changes}
+    assert (found["ttft_p50"], found["ttfo_p50"]) == ("same", "worse")
 
 
 def test_loads_are_paired() -> None:
@@ -136,7 +161,9 @@ def test_loads_are_paired() -> None:
     found = compare(report(1, loads=(Closed(1), Closed(8))), report(2, loads=(Closed(8), Closed(32))))
     assert {change.load for change in found.changes} == {"8 at a time"}
     assert {"glm-4.6, 1 at a time: only in A", "glm-4.6, 32 at a time: only in B"} <= set(found.notes)
-    assert compare(report(1), report(2, loads=(Open(1.0),))).changes == []
+    assert found.pairs == 1
+    other = compare(report(1), report(2, loads=(Open(1.0),)))
+    assert (other.pairs, other.changes) == (0, [])
     assert compare(report(1, loads=(Open(1.0),)), report(2, loads=(Open(1.0, math.inf),))).changes == []
 
 

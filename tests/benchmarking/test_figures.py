@@ -12,6 +12,7 @@ import pytest
 
 from zhipu_async import AsyncZhipuAI, AuthenticationError, ConfigError, Limits
 from zhipu_async.benchmarking import Benchmark, Closed, Given, Load, LoadReport, Open, Report, Synthetic
+from zhipu_async.benchmarking.measures import places_empty
 from zhipu_async.benchmarking.runner import FUTILE, REST
 
 from .scripted_service import ScriptedService, run
@@ -63,6 +64,16 @@ def test_throughput_of_a_closed_load(concurrency: int) -> None:
         "total_token_throughput": near(concurrency * 57 / 1.3),
         "request_throughput": near(concurrency / 1.3),
     }
+
+
+@pytest.mark.parametrize(
+    ("requests", "time", "less"),
+    [(2, 1.0, 0.5), (8, 0.0, 0.0), (9, 1 / 3, 0.25), (14, 1 / 4, 1 / 8)],
+)
+def test_empty_places_at_the_end_of_a_closed_load(requests: int, time: float, less: float) -> None:
+    """With whole waves all places are in use to the end; a last one that is not full makes throughput less."""
+    load = one(measured(ScriptedService(chunks=50), Closed(4), requests=requests))
+    assert places_empty(load.samples, 4, load.seconds) == (near(time), near(less))
 
 
 def test_throughput_of_an_open_load() -> None:
@@ -191,6 +202,17 @@ def test_what_is_sent() -> None:
     assert report.settings["prompts"] == {"kind": "given", "name": "mine", "count": 2}
 
 
+@pytest.mark.parametrize(("settings", "sent"), [({}, [128, 9]), ({"max_tokens": 5}, [5, 5])], ids=["none", "given"])
+def test_prompts_keep_their_own_limit(settings: dict[str, Any], sent: list[int]) -> None:
+    """The limit of tokens that was given counts, else that of each prompt, else 128."""
+    service = ScriptedService(chunks=2)
+    question = {"messages": [{"role": "user", "content": "?"}]}
+    measured(
+        service, Closed(1), requests=2, warmup=0, prompts=Given([question, {**question, "max_tokens": 9}]), **settings
+    )
+    assert [body["max_tokens"] for body in service.bodies] == sent
+
+
 def test_no_secret_is_in_a_report() -> None:
     """Headers and queries that are sent with the requests are not in the report, nor is the key."""
     service = ScriptedService(chunks=2)
@@ -275,6 +297,14 @@ def test_an_answer_without_output_is_a_failure() -> None:
         assert (summary.completed, summary.errors, summary.refused) == (0, {"StreamFailed": 2}, 0)
 
 
+def test_a_failed_request_keeps_what_its_error_says() -> None:
+    """Beside its class and code a sample has the message, which a report brings back."""
+    report = measured(ScriptedService(limit=0), Closed(1), requests=1, warmup=0)
+    (sample,) = one(Report.from_json(report.to_json())).samples
+    assert sample.message is not None
+    assert "too many at once" in sample.message
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -286,6 +316,7 @@ def test_an_answer_without_output_is_a_failure() -> None:
         ({"duration": 0.0}, "duration"),
         ({"warmup": -1}, "warmup"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"parameters": {"extra_body": {"stream": False}}}, "answers are streamed"),
         ({"goodput": {"itl": 1.0}}, "itl"),
         ({"goodput": {"ttft": 0.0}}, "ttft"),
     ],

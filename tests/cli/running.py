@@ -106,9 +106,9 @@ class Terminal:
                 self._arrived.clear()
                 await self._arrived.wait()
 
-    def interrupt(self) -> None:
-        """What Ctrl-C does."""
-        self._process.send_signal(signal.SIGINT)
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """What Ctrl-C does, or another signal."""
+        self._process.send_signal(number)
 
     async def interrupt_prompt(self) -> None:
         """Ctrl-C, pressed again each second: readline sleeps through one that comes just before it begins to wait."""
@@ -124,10 +124,12 @@ class Terminal:
 
 
 @asynccontextmanager
-async def terminal(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Terminal]:
-    """The command line at a terminal of 100 columns; killed at the end of the block if it still runs."""
+async def terminal(
+    *arguments: str, env: Mapping[str, str] | None = None, columns: int = 100
+) -> AsyncIterator[Terminal]:
+    """The command line at a terminal; killed at the end of the block if it still runs."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     try:
         process = await asyncio.create_subprocess_exec(
             *command(*arguments),

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
 import shlex
+import signal
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.benchmarking.test_comparison import report as made
 from zhipu_async import ConfigError
-from zhipu_async.benchmarking import METRICS, RATES, Report
-from zhipu_async.cli import bench_outputs
+from zhipu_async.benchmarking import METRICS, RATES, Closed, Report, compare
+from zhipu_async.cli import bench_outputs, bench_view
+from zhipu_async.cli.terminal import CarefulConsole
 from zhipu_async.simulator import Delivery, Pace, Refusal, Reply, Scenario
 
 from .conftest import Service
@@ -102,12 +107,13 @@ async def test_an_open_load(service: Service) -> None:
 async def test_prompts_of_a_file(service: Service) -> None:
     """Prompts come from a file as ``run`` reads it, with their parameters, again and again; the model is --model's."""
     simulator = await service(QUICK)
-    given("in.jsonl", '{"id": "a", "prompt": "one", "temperature": 0.5}\n{"prompt": "two"}\n')
+    given("in.jsonl", '{"id": "a", "prompt": "one", "temperature": 0.5, "max_tokens": 7}\n{"prompt": "two"}\n')
     done = await invoke(*MODEL, "--concurrency", "1", "--requests", "3", "--warmup", "0", "--prompts", "in.jsonl")
     assert done.code == 0, done.errors
     bodies: list[Any] = [seen.body for seen in simulator.requests]
     assert [body["messages"][0]["content"] for body in bodies] == ["one", "two", "one"]
     assert [body.get("temperature") for body in bodies] == [0.5, None, 0.5]
+    assert [body["max_tokens"] for body in bodies] == [7, 128, 7]
 
 
 async def test_only_chats_can_be_measured(service: Service) -> None:
@@ -164,11 +170,15 @@ async def test_a_later_failure_keeps_what_was_measured(service: Service) -> None
         (("--model", "a", "--concurrency", "1", "--rate", "2"), "two kinds of load"),
         (("--model", "a", "--concurrency", "x"), "--concurrency must be numbers"),
         (("--model", "a", "--concurrency", "0"), "concurrency"),
+        (("--model", "a", "--concurrency", ""), "--concurrency is missing"),
+        (("--model", "a", "--rate", ""), "--rate is missing"),
         (("--model", "a", "--rate", "-1"), "rate"),
         (("--model", "a", "--burstiness", "2"), "--burstiness goes with --rate"),
         (("--model", ","), "--model is missing"),
         (("--model", "a", "--goodput", "ttft"), "--goodput must be like"),
+        (("--model", "a", "--goodput", ""), "--goodput must be like"),
         (("--model", "a", "--goodput", "speed:3"), "speed"),
+        (("--model", "a", "--extra-body", '{"stream": false}'), "extra_body must not hold stream"),
         (("--model", "a", "--extra-body", "[]"), "--extra-body must be a JSON object"),
         (("--model", "a", "--extra-body", "\udcff"), "--extra-body must be a JSON object"),
         (("--model", "a", "--prompts", "none.txt"), "none.txt"),
@@ -177,8 +187,10 @@ async def test_a_later_failure_keeps_what_was_measured(service: Service) -> None
         (("--model", "a", "--json", "in.txt"), "--force overwrites it"),
         (("--model", "a", "--json", "x", "--csv", "x"), "same file"),
         (("--model", "a", "--plot", "x.gif"), r"\.png, \.svg, \.pdf"),
-        (("--model", "a", "--json", "-", "--plot", "-"), "prints nothing else"),
-        (("--model", "a", "--duration", "-1"), "duration"),
+        (("--model", "a", "--json", "-", "--plot", "-"), "leave --plot - out"),
+        (("--model", "a", "--csv", "-", "--plot", "-"), "leave --plot - out"),
+        (("--model", "a", "--json", "-", "--csv", "-"), "leave --csv - out"),
+        (("--model", "a", "--duration", "-1"), r"seconds, not -1\.0$"),
         (("compare", "in.txt", "in.txt"), "no report"),
         (("compare", "none.json", "none.json"), "none.json"),
     ],
@@ -230,6 +242,46 @@ async def test_what_cannot_be_saved_is_shown(service: Service, monkeypatch: pyte
     assert done.code == 2
     assert "TTFT" in done.output
     assert "No space left" in done.errors
+
+
+async def test_an_output_that_fails_keeps_no_other_from_being_written(
+    service: Service, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each output is tried; the error of the one that could not be written is told at the end, with exit code 2."""
+    await service(QUICK)
+    save = bench_outputs._save  # pyright: ignore[reportPrivateUsage]
+
+    async def full(path: Path, data: bytes) -> None:
+        if path.suffix == ".json":
+            raise ConfigError("cannot write 'a.json': No space left on device")
+        await save(path, data)
+
+    monkeypatch.setattr(bench_outputs, "_save", full)
+    done = await invoke(*MODEL, "--concurrency", "1", "--requests", "2", "--json", "a.json", "--csv", "a.csv")
+    assert (done.code, names(folder)) == (2, ["a.csv"])
+    assert "TTFT" in done.output
+    assert "No space left" in done.errors
+
+
+async def test_the_rows_alone_on_standard_output(service: Service, folder: Path) -> None:
+    """``--csv -`` prints the rows and nothing else, and makes no file."""
+    await service(QUICK)
+    done = await invoke(*MODEL, "--concurrency", "1,2", "--requests", "2", "--csv", "-")
+    assert (done.code, done.errors, names(folder)) == (0, "", [])
+    assert [row["concurrency"] for row in csv.DictReader(done.output.splitlines())] == ["1.0", "2.0"]
+
+
+async def test_why_requests_failed_is_said(service: Service) -> None:
+    """Each kind of error is told with what the first of them says, in words of the command line."""
+    await service()
+    done = await invoke(
+        *MODEL, "--concurrency", "1", "--requests", "2", "--warmup", "0",
+        "--extra-body", '{"model": "x"}', "--plot", "-",
+    )  # fmt: skip
+    assert done.code == 1
+    (line,) = (line for line in done.errors.splitlines() if "2 x BadRequestError 1211, the first: " in line)
+    assert line.endswith("zhipu-async models lists the core models")
+    assert "█" not in done.output  # no bar for no throughput
 
 
 @drawn
@@ -291,15 +343,29 @@ async def test_two_measurements_are_compared(service: Service) -> None:
     assert (await invoke("bench", "compare", "a.json", "a.json", "--threshold", "0")).code == 0
 
 
-async def test_ctrl_c_shows_what_was_measured(service: Service) -> None:
-    """At a terminal a line shows how far it is; Ctrl-C ends with 130, and what was measured is shown as cut short."""
+async def test_a_total_failure_is_a_regression() -> None:
+    """A service that refused every request has loads in common with one that answered, and the share is a row."""
+    given("a.json", made(1).to_json().decode())
+    given("b.json", made(2, failed=100).to_json().decode())
+    found = await compared("--threshold", "0.1")
+    assert found.code == 1
+    assert len(re.findall(r"^failed, share of requests +0\.0% +100\.0% +REGRESSION$", found.output, re.MULTILINE)) == 2
+    given("b.json", made(2, loads=(Closed(3),)).to_json().decode())
+    apart = await compared()
+    assert (apart.code, "no load in common" in apart.errors) == (2, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_shows_what_was_measured(service: Service, number: signal.Signals) -> None:
+    """At a terminal a line shows how far it is. Ctrl-C ends with 130, SIGTERM with 143, and what was measured is shown
+    as cut short."""
     simulator = await service(Scenario(replies=[WORDS], pace=Pace(first_token=0.1, per_chunk=0.01)))
     arguments = (*MODEL, "--concurrency", "1,2", "--requests", "3000", "--warmup", "1", "--json", "a.json")
     async with terminal(*arguments) as person:
         await person.until("/3000")
         await simulator.wait_until(lambda: len(simulator.requests) >= 6)  # the fifth that counts is under way
-        person.interrupt()
-        assert await person.end() == 130
+        person.interrupt(number)
+        assert await person.end() == 128 + number
         await person.until("CUT SHORT")
         assert "TTFT, time to first token" in person.text
     (load,) = report().loads
@@ -307,6 +373,46 @@ async def test_ctrl_c_shows_what_was_measured(service: Service) -> None:
     assert load.wanted == 3000
     assert 4 <= load.summary.completed < 1000
     assert load.unfinished == 1
+
+
+async def test_few_requests_for_the_places_are_said(service: Service) -> None:
+    """Where a closed load has few requests for its places, a note says what its end takes from its throughput."""
+    await service(Scenario(replies=[WORDS], pace=Pace(first_token=0.1, per_chunk=0.01)))
+    done = await invoke(*MODEL, "--concurrency", "1,8", "--requests", "9")
+    noted = r"(\d) at a time: for \d+% of the time not all places were in use, which makes throughput \d+% too low"
+    assert re.findall(noted, done.errors) == ["8"]  # a single place is in use to the end
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_number_is_cut_at_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Titles become short where a table does not fit, and never numbers; what is still too long the terminal wraps."""
+    seen = io.StringIO()
+    screen = partial(CarefulConsole, file=seen, force_terminal=True, width=columns, no_color=True, color_system=None)
+    monkeypatch.setattr(bench_view, "console", screen)
+    before, after = made(1, slower=40), made(2, slower=90, failed=30)
+    bench_view.show(after)
+    bench_view.show_comparison(compare(before, after, threshold=0.1), "a.json", "b.json")
+    assert "…" not in seen.getvalue()
+    latencies = [
+        line.split() for line in seen.getvalue().splitlines() if line.startswith(("TTFT  ", "TPOT  ", "E2EL  "))
+    ]
+    ttft = after.loads[0].summary.metrics["ttft"]
+    figures = (ttft.mean, ttft.p50, ttft.p90, ttft.p99, ttft.most)
+    assert latencies[0] == ["TTFT", "1", *(f"{1000 * value:,.0f}" for value in figures)]
+    assert len(latencies) == 3
+    assert [line.split()[:3] for line in seen.getvalue().splitlines() if "30.0%" in line] == [
+        ["failed", "0.0%", "30.0%"]
+    ] * 2
+    assert seen.getvalue().count("REGRESSION") == 16
+
+
+def test_explanations_are_shown_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe gets the long titles, however narrow its reader is, and so does a wide terminal."""
+    for screen in ({"width": 40}, {"width": 120, "force_terminal": True}):
+        seen = io.StringIO()
+        monkeypatch.setattr(bench_view, "console", partial(CarefulConsole, file=seen, color_system=None, **screen))
+        bench_view.show(made(1, slower=40))
+        assert "TTFT, time to first token" in seen.getvalue()
 
 
 async def test_in_a_pipe_and_without_colours(service: Service) -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import zhipu_async
+from tests.security.planted import KEY
 from zhipu_async.cli.app import app
 from zhipu_async.simulator import Json, Refusal, Scenario
 
@@ -141,6 +142,49 @@ async def test_ctrl_c_ends_the_demo() -> None:
 
 
 # ---------------------------------------------------------------- around the commands
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("chat", "hi", "--timeout", "0"), "error: timeout must be a positive number of seconds, not 0.0\n"),
+        (("models",), "error: no API key: set ZHIPU_API_KEY (open.bigmodel.cn) or ZAI_API_KEY (api.z.ai)\n"),
+    ],
+    ids=["timeout", "key"],
+)
+async def test_errors_speak_of_the_command_line(
+    arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No error tells who types a command what to write in Python."""
+    if "models" not in arguments:
+        monkeypatch.setenv("ZHIPU_API_KEY", KEY)
+    assert await invoke(*arguments) == (2, "", said)
+
+
+async def test_a_model_that_is_none(service: Service) -> None:
+    """The way to the list of models is the command."""
+    await service()
+    code, _, errors = await invoke("chat", "hi", "--model", "x")
+    assert (code, "client." in errors) == (1, False)
+    assert "zhipu-async models lists" in errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("chat", "hi", "--base-url", KEY), ("doctor", "--base-url", KEY), ("doctor", KEY), (KEY,)],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("known", [True, False], ids=["set", "not set"])
+async def test_a_key_in_the_wrong_place_is_not_shown(
+    arguments: tuple[str, ...], known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where something else is wanted, what has the form of a key is ***, whether or not it is the one in force."""
+    if known:
+        monkeypatch.setenv("ZHIPU_API_KEY", KEY)
+    code, output, errors = await invoke(*arguments)
+    assert code == 2
+    assert KEY not in output + errors
+    assert "***" in output + errors
 
 
 async def test_help_and_version() -> None:

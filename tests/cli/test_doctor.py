@@ -214,6 +214,7 @@ CASES: dict[str, tuple[dict[str, str], str | None, str, str, str]] = {
     "an old path": ({}, "https://open.bigmodel.cn/api/paas/v3", "endpoint", "warning", "not a documented path"),
     "the address of a call": ({}, f"{BIGMODEL}/chat/completions", "endpoint", "warning", "leave out the /chat/compl"),
     "plain text to the public": ({}, "http://glm.example.com/v4", "endpoint", "warning", "everybody on the way"),
+    "a key in the place of a URL": ({"ZHIPU_API_KEY": KEY}, KEY, "endpoint", "failed", "unknown endpoint '***'"),
     "no URL": ({}, "glm", "endpoint", "failed", "one of bigmodel, zai"),
     "a variable that is no URL": ({"ZHIPU_BASE_URL": "glm"}, None, "endpoint", "failed", "(from ZHIPU_BASE_URL)"),
     "a named endpoint": ({}, "zai-coding", "endpoint", "ok", "https://api.z.ai/api/coding/paas/v4, from --base-url"),
@@ -295,6 +296,7 @@ ANSWERS: dict[str, tuple[Handler, str, str]] = {
     "a gateway with a password of its own": (
         handler(b"", status="401 Unauthorized", headers=("WWW-Authenticate: Basic realm=x",)), "failed", "gateway",
     ),
+    "no such path, and no word": (handler(b"", status="404 Not Found"), "warning", "no /models there: HTTP 404"),
     "a service that is down": (handler(b"{}", status="503 Service Unavailable"), "warning", "HTTP 503"),
     "a proxy's refusal": (handler(b"", status="407 Proxy Authentication Required"), "failed", "user:password@"),
     "no answer": (hang_up, "failed", "no answer in HTTP"),

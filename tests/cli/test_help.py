@@ -197,6 +197,15 @@ async def test_a_closed_pipe(service: Service, arguments: str) -> None:
     assert (done.code, done.errors) == (READER_GONE, "")
 
 
+@pytest.mark.heavy
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+@pytest.mark.parametrize("arguments", ["--help", "bench --help", "--version", "models --known"])
+async def test_a_full_disk(arguments: str) -> None:
+    """What cannot be written ends with one line and 2, also where it is help."""
+    done = await finish(await start(arguments.split(), os.open("/dev/full", os.O_WRONLY)))
+    assert (done.code, done.errors) == (2, "error: cannot write standard output: No space left on device\n")
+
+
 async def start(arguments: list[str], output: int) -> Any:
     """A process with this descriptor as its standard output, which is closed here."""
     try:

@@ -92,11 +92,11 @@ class Pausing(BaseProtocol):
 
 async def test_what_came_before_a_wire_broke_is_read_first() -> None:
     """An error of the connection waits behind the bytes; one of ours, of a clock or a closed client, does not."""
-    for error, given in ((ClientPayloadError("cut"), b"abc"), (RequestTimeout("late"), b"")):
+    for error, first in ((ClientPayloadError("cut"), b"abc"), (RequestTimeout("late"), b"")):
         reader = reader_of([b"a", b"bc"], ended=False)
         reader.set_exception(error)
-        if given:
-            assert await reader.readany() == given
+        if first:
+            assert await reader.readany() == first
         with pytest.raises(type(error)):
             await reader.readany()
 

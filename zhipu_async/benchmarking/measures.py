@@ -155,6 +155,9 @@ MEANINGS = (
     "count; those that failed are listed by their error, and refused ones (HTTP 429) apart.",
     "A connection that has been idle for five seconds is closed, so that at low rates some requests open a new one, "
     "which is in their TTFT.",
+    "Throughput counts to the end of the last request, as in vLLM's bench. At the end of a load with --concurrency no "
+    "more requests begin and its places become empty one after the other, which makes throughput less than the service "
+    "can give: a few percent from 20 requests for each place on; with fewer a note says by how much.",
     "Tokens are those of the service's usage. Where it sends none, chunks with output are counted instead, which a "
     "note says.",
 )
@@ -243,6 +246,16 @@ def summarise(samples: Sequence[Sample], seconds: float, limits: Mapping[str, fl
         rates=rates,
         metrics={name: distribution for name, distribution in found.items() if distribution is not None},
     )
+
+
+def places_empty(samples: Sequence[Sample], places: int, seconds: float) -> tuple[float, float]:
+    """Of a closed load, of which the last requests leave their places empty: the share of the time in which not all
+    were in use, and by what share that makes its throughput less."""
+    if not samples or seconds <= 0:
+        return 0.0, 0.0
+    since = 0.0 if len(samples) < places else sorted(sample.ended for sample in samples)[-places]
+    used = sum(max(0.0, sample.ended - max(sample.sent, since)) for sample in samples)
+    return 1 - since / seconds, (places * (seconds - since) - used) / (places * seconds)
 
 
 def is_good(sample: Sample, limits: Mapping[str, float]) -> bool:

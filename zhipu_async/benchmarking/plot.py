@@ -156,6 +156,9 @@ def _finish(panel: Any, title: str, unit: str, loads: Sequence[LoadReport], name
     """Axes from zero, ticks where something was measured, and no more lines than are read."""
     panel.set_title(title, loc="left", fontsize=11, fontweight="bold", color=_INK)
     panel.set_ylabel(unit, fontsize=9, color=_FAINT)
+    if not any(load.summary.completed for load in loads):
+        panel.text(0.5, 0.5, "no answers", transform=panel.transAxes, ha="center", fontsize=11, color=_FAINT)
+        panel.set_yticks([])
     panel.set_ylim(bottom=0, top=panel.get_ylim()[1] * 1.03)
     if panel.get_ylim()[1] > 1000:
         panel.yaxis.set_major_formatter("{x:,.0f}")

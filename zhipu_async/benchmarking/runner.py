@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from ..client import AsyncZhipuAI
@@ -35,6 +36,8 @@ def undisturbed_client(*, max_retries: int = 0, adaptive: bool = False, **settin
     return AsyncZhipuAI(max_retries=max_retries, limits=limits, **settings)
 
 
+_DEFAULTS: Mapping[str, Any] = MappingProxyType({"max_tokens": 128})
+"""Parameters of prompts that have none of their own."""
 _UNTOLD = ("extra_headers", "extra_query")
 """Parameters that may hold a secret, and are in no report."""
 
@@ -44,9 +47,9 @@ class Benchmark:
 
     ``requests`` and ``duration`` (seconds in which requests begin; those under way are waited for) end a load, the
     first that is reached; 100 requests where neither is given. ``warmup`` requests before each load open connections
-    and are not counted: by default its concurrency, or its requests of one second. ``parameters`` are further ones of
-    ``chat.completions.create``, over those of the prompts. ``goodput``: limits in seconds by ``ttft``, ``ttfo``,
-    ``tpot`` or ``e2el``. ``seed``: of the arrival times.
+    and are not counted: by default its concurrency, or its requests of one second. ``max_tokens``: by default that of
+    each prompt, else 128. ``parameters`` are further ones of ``chat.completions.create``, over those of the prompts.
+    ``goodput``: limits in seconds by ``ttft``, ``ttfo``, ``tpot`` or ``e2el``. ``seed``: of the arrival times.
 
     Answers are streamed, whatever ``parameters`` and prompts say. The client's own settings count:
     :func:`undisturbed_client` makes one that does not disturb. When :meth:`run` is cancelled, ``report`` holds what was
@@ -63,7 +66,7 @@ class Benchmark:
         requests: int | None = None,
         duration: float | None = None,
         warmup: int | None = None,
-        max_tokens: int | None = 128,
+        max_tokens: int | None = None,
         parameters: Mapping[str, Any] | None = None,
         goodput: Mapping[str, float] | None = None,
         seed: int = 0,
@@ -91,6 +94,8 @@ class Benchmark:
             **limit,
             **(parameters or {}),
         }
+        if "stream" in (self._parameters.get("extra_body") or {}):
+            raise ConfigError("extra_body must not hold stream: answers are streamed, as their times are measured")
         self._number = 0
         self._run: _LoadRun | None = None
         self._title = ""
@@ -106,6 +111,7 @@ class Benchmark:
             "duration": self._duration,
             "warmup": self._warmup,
             "parameters": {name: value for name, value in self._parameters.items() if name not in _UNTOLD},
+            "defaults": dict(_DEFAULTS),
             "goodput": dict(self._limits),
             "seed": self._seed,
         }
@@ -143,7 +149,7 @@ class Benchmark:
         """The parameters of the next request."""
         number, self._number = self._number, self._number + 1
         given, over = self._prompts.arguments(number), self._parameters
-        arguments = {**given, **over, "model": model}
+        arguments = {**_DEFAULTS, **given, **over, "model": model}
         arguments.pop("stream", None)
         if (body := given.get("extra_body")) is not None and "extra_body" in over:
             arguments["extra_body"] = {**body, **over["extra_body"]}

@@ -44,6 +44,8 @@ class Sample(msgspec.Struct, kw_only=True, omit_defaults=True):
     finish_reason: str | None = None
     error: str | None = None
     """The class of the error, with the service's code; None for a request that was answered."""
+    message: str | None = None
+    """What that error says."""
     refused: bool = False
     """Whether the error is a refusal for load, quota or account: HTTP 429."""
 
@@ -62,6 +64,7 @@ def sample_of(
             sent=sent,
             ended=ended,
             error=f"{type(failure).__name__} {code}" if code else type(failure).__name__,
+            message=str(failure) or None,
             refused=is_refusal(failure),
         )
     usage = next((chunk.usage for _, chunk in reversed(arrived) if chunk.usage is not None), None)
@@ -95,7 +98,7 @@ def _unusable(arrived: Sequence[Arrived], spoken: Sequence[Arrived]) -> ZhipuErr
     """The error of a stream that came to its end and is no answer all the same."""
     reasons = [choice.finish_reason for _, chunk in arrived for choice in chunk.choices]
     if "network_error" in reasons:
-        return StreamFailed("the model broke off inside the service (finish reason network_error)")
+        return StreamFailed()
     return None if spoken else StreamFailed("the stream has no output in it")
 
 

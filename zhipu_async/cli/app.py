@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ..config import without_keys
 from ..errors import ConfigError
 from ..models import CHAT, Kind
 from ..version import VERSION
@@ -29,6 +30,7 @@ from .shared import (
     Thinks,
     at_terminal,
     client_of,
+    complain_of_full_disk,
     examples,
     exit_codes,
     model_option,
@@ -54,6 +56,14 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for _, name, *_ in COMMANDS]
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(said := getattr(error, "message", None), str):  # of wrong use, with the word that is wrong
+                vars(error)["message"] = without_keys(said)
+            raise
 
 
 app = typer.Typer(
@@ -252,7 +262,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
      'zhipu-async run cities.csv -o answers.jsonl --template "The river of {city}?"',
      "zhipu-async run cities.csv -o answers.jsonl --resume"),
     (_MANY, "batch", batches.app, "zhipu-async batch run calls.jsonl"),
-    (_MANY, "bench", bench.app, "zhipu-async bench --model glm-4.6 --concurrency 1,8,32 --requests 200"),
+    (_MANY, "bench", bench.app, "zhipu-async bench --model glm-4.6 --concurrency 1,4,8 --requests 160"),
     (_FILES, "files", files.app, "zhipu-async files upload calls.jsonl --purpose batch"),
     (_TOOLS, "doctor", doctor,
      "zhipu-async doctor", "zhipu-async doctor --base-url zai --ask glm-4.6,glm-4.7-flash"),
@@ -284,6 +294,9 @@ def run() -> None:
         rich_utils.COLOR_SYSTEM = None
     try:
         app(prog_name="zhipu-async")  # also for python -m zhipu_async
+    except OSError as error:  # of help, which is written outside of the commands
+        complain_of_full_disk(error)
+        raise SystemExit(2) from None
     except SystemExit as end:
         if end.code == 1 and getattr(end.__context__, "errno", None) == errno.EPIPE:
             raise SystemExit(READER_GONE) from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -20,6 +22,7 @@ from .shared import BaseURL, Force, Seconds, examples, exit_codes, model_option,
 
 if TYPE_CHECKING:
     from ..benchmarking import Benchmark, Load, Prompts, Report
+    from ..client import AsyncZhipuAI
     from ..protocol.endpoint import Call
 
 T = TypeVar("T")
@@ -38,7 +41,11 @@ output token, (E2EL - TTFT) / (output tokens - 1). ITL: inter-token latency, the
 latency. Output tokens/s, total tokens/s, requests/s, goodput. As in vLLM's bench; --explain has the definitions in \
 full, and what other benchmarks call them.
 
-Exit codes: 0 measured, 1 no request of some load was answered, 2 wrong use, 130 Ctrl-C, which shows what was measured.
+At the end of a load with --concurrency places become empty one after the other, which makes throughput too low where \
+there are fewer than 20 requests for each: then a note says by how much.
+
+Exit codes: 0 measured, 1 no request of some load was answered, 2 wrong use, 130 Ctrl-C, 143 SIGTERM; these two show \
+what was measured.
 """
 
 app = typer.Typer(help=_HELP, invoke_without_command=True, subcommand_metavar="[compare A.json B.json]")
@@ -68,7 +75,13 @@ def bench(
         float, _option(_LOAD, metavar="B", help="Of --rate: 1 is Poisson, less comes in bursts, inf is an even beat.")
     ] = 1.0,
     requests: Annotated[
-        int | None, _option(_LOAD, metavar="N", min=1, help="Requests of each load. Default: 100, or --duration.")
+        int | None,
+        _option(
+            _LOAD,
+            metavar="N",
+            min=1,
+            help="Requests of each load. Default: 100, or --duration. Throughput is sound from 20 for each place on.",
+        ),
     ] = None,
     duration: Annotated[
         float | None,
@@ -94,8 +107,14 @@ def bench(
         _option(_REQUESTS, metavar="FILE", help="Prompts or chats as run reads them; from the beginning when used up."),
     ] = None,
     max_tokens: Annotated[
-        int, _option(_REQUESTS, metavar="TOKENS", min=1, help="Most tokens of thinking and answer together.")
-    ] = 128,
+        int | None,
+        _option(
+            _REQUESTS,
+            metavar="TOKENS",
+            min=1,
+            help="Most tokens of thinking and answer together. Default: the prompt's own, else 128.",
+        ),
+    ] = None,
     thinking: Annotated[
         bool | None,
         _option(_REQUESTS, "--thinking/--no-thinking", help="Whether to think first. Default: the model's."),
@@ -121,7 +140,7 @@ def bench(
         Path | None, _option(_OUTPUT, "--json", metavar="FILE", help="Save everything, for compare; - prints it alone.")
     ] = None,
     csv_file: Annotated[
-        Path | None, _option(_OUTPUT, "--csv", metavar="FILE", help="Save a row for each load.")
+        Path | None, _option(_OUTPUT, "--csv", metavar="FILE", help="Save a row for each load; - prints them alone.")
     ] = None,
     plot: Annotated[
         list[Path] | None,
@@ -161,18 +180,13 @@ def bench(
             seed=chosen,
         )
         benchmark.report.settings |= {"max_retries": max_retries, "adaptive": adaptive}
-
-        async def measure() -> ZhipuError | asyncio.CancelledError | None:
-            async with client:
-                return await _measured(benchmark)
-
-        stopped = asyncio.run(measure())
+        stopped = asyncio.run(_measured(client, benchmark))
         report = benchmark.report
         asyncio.run(outputs.write(report))
         if isinstance(stopped, ZhipuError):
             raise stopped
     if stopped is not None:
-        raise typer.Exit(130)
+        raise typer.Exit(stopped)
     if not all(load.summary.completed for load in report.loads):
         raise typer.Exit(1)
 
@@ -184,12 +198,17 @@ def compare(
     threshold: Annotated[
         float | None,
         typer.Option(
-            metavar="SHARE", help="Exit with 1 where something is worse by more than this (0.1) and more than noise."
+            metavar="SHARE",
+            help="Exit with 1 where something is worse by more than this (0.1) and more than noise; or more of the "
+            "requests failed, by more percentage points than this (0.1: 10).",
         ),
     ] = None,
     json_wanted: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Compare two measurements: the ratio of each figure, with an interval for the noise between requests."""
+    """Compare two measurements: latencies and tokens/s of single requests, with an interval for noise, and failures.
+
+    ITL, and figures of a whole load such as requests/s, are not compared.
+    """
     with exit_codes():
         if threshold is not None and not 0 <= threshold < float("inf"):
             raise ConfigError(f"--threshold must be a share such as 0.1, not {threshold!r}")
@@ -201,7 +220,7 @@ def compare(
             write_line(msgspec.json.encode(comparison).decode())
         else:
             bench_view.show_comparison(comparison, shown(first), shown(second))
-        if not comparison.changes:
+        if not comparison.pairs:
             raise ConfigError("the two have no load in common")
     if comparison.regressions:
         raise typer.Exit(1)
@@ -230,7 +249,8 @@ def _loads(concurrency: str | None, rate: str | None, burstiness: float) -> Sequ
         return [Open(value, burstiness) for value in _listed("--rate", rate, float)]
     if burstiness != 1.0:
         raise ConfigError("--burstiness goes with --rate")
-    return [Closed(value) for value in _listed("--concurrency", concurrency or _CONCURRENCY, int)]
+    wanted = _CONCURRENCY if concurrency is None else concurrency
+    return [Closed(value) for value in _listed("--concurrency", wanted, int)]
 
 
 def _prompts(place: str | None, tokens: int | None, model: str, seed: int) -> Prompts:
@@ -275,7 +295,7 @@ def _parameters(thinking: bool | None, extra_body: str | None) -> Mapping[str, A
 def _limits(text: str | None) -> Mapping[str, float]:
     """``ttft:0.5,tpot:0.05``."""
     limits: dict[str, float] = {}
-    for part in (text or "").split(",") if text else ():
+    for part in () if text is None else text.split(","):
         name, _, seconds = part.partition(":")
         try:
             limits[name.strip().lower()] = float(seconds)
@@ -301,13 +321,27 @@ def _read(path: Path) -> Report:
 # ---------------------------------------------------------------- measuring
 
 
-async def _measured(benchmark: Benchmark) -> ZhipuError | asyncio.CancelledError | None:
-    """Measure, and give what stopped it; what was measured until then is in the report."""
-    with progress.counting("warming up") as line, line.following(lambda: _show(benchmark, line)):
-        try:
-            await benchmark.run()
-        except (ZhipuError, asyncio.CancelledError) as error:
-            return error
+async def _measured(client: AsyncZhipuAI, benchmark: Benchmark) -> ZhipuError | int | None:
+    """Measure, and give what stopped it, of a signal its exit code; what was measured until then is in the report."""
+    loop, task, code = asyncio.get_running_loop(), asyncio.current_task(), 130
+
+    def terminate() -> None:
+        nonlocal code
+        code = 143
+        loop.remove_signal_handler(signal.SIGTERM)  # once more, it is the system's own
+        if task is not None:
+            task.cancel()
+
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; no signals in other threads
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    async with client:
+        with progress.counting("warming up") as line, line.following(lambda: _show(benchmark, line)):
+            try:
+                await benchmark.run()
+            except ZhipuError as error:
+                return error
+            except asyncio.CancelledError:
+                return code
     return None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ class Outputs:
     """Where the report goes."""
 
     def __init__(self, json_file: Path | None, csv_file: Path | None, plots: Sequence[Path]) -> None:
-        self._printed = json_file == Path("-")
+        tables = {"--json": json_file, "--csv": csv_file}
+        self._printed = [option for option, path in tables.items() if path == Path("-")]
         self._drawn = Path("-") in plots
-        self._json = None if self._printed else json_file
-        self._csv = csv_file
+        self._json = None if "--json" in self._printed else json_file
+        self._csv = None if "--csv" in self._printed else csv_file
         self._plots = [path for path in plots if path != Path("-")]
 
     def check(self, source: str | None, *, force: bool) -> None:
@@ -35,8 +37,9 @@ class Outputs:
 
             for path in self._plots:
                 plot.check(path)
-        if self._printed and self._drawn:
-            raise ConfigError("--json - prints nothing else: leave --plot - out")
+        alone = [*self._printed, *["--plot"] * self._drawn]
+        if len(alone) > 1:
+            raise ConfigError(f"{alone[0]} - prints nothing else: leave {alone[1]} - out")
         for path in files:
             if source is not None and source != "-":
                 check_apart(Path(source), path)
@@ -45,32 +48,42 @@ class Outputs:
     async def write(self, report: Report) -> None:
         """Save and print the report, as far as there is any.
 
-        In this order, as who reads what is printed may leave; and what cannot be saved is printed all the same.
+        In this order, as who reads what is printed may leave. What cannot be saved keeps nothing else from being saved
+        and printed: its error is raised at the end.
         """
         if not report.loads:
             remark("nothing was measured")
             return
+        errors: list[Exception] = []
+        for path, content in self._files(report):
+            try:
+                await _save(path, content())
+            except Exception as error:  # also what matplotlib may raise
+                errors.append(error)
         try:
-            await self._save(report)
-        finally:
             self._print(report)
+        finally:
+            if errors:
+                raise errors[0]
 
-    async def _save(self, report: Report) -> None:
+    def _files(self, report: Report) -> Iterator[tuple[Path, Callable[[], bytes]]]:
+        """What is to be saved, and what makes its content."""
         if self._json is not None:
-            await _save(self._json, report.to_json())
+            yield self._json, report.to_json
         if self._csv is not None:
-            await _save(self._csv, report.to_csv().encode())
+            yield self._csv, lambda: report.to_csv().encode()
         if self._plots:
             from ..benchmarking import plot
 
             for path in self._plots:
-                await _save(path, plot.draw(report, path.suffix))
+                yield path, partial(plot.draw, report, path.suffix)
 
     def _print(self, report: Report) -> None:
         from . import bench_view
 
         if self._printed:
-            write_line(report.to_json().decode().rstrip("\n"))
+            text = report.to_json().decode() if self._printed == ["--json"] else report.to_csv()
+            write_line(text.rstrip("\n"))
             return
         bench_view.show(report)
         if self._drawn:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from rich.bar import Bar
@@ -10,16 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from ..benchmarking import Comparison, LoadReport, Report
-from ..benchmarking.comparison import CONFIDENCE, METHOD
-from ..benchmarking.measures import GOODPUT, MEANINGS, METRICS, RATES, Distribution
+from ..benchmarking.comparison import CONFIDENCE, METHOD, Change
+from ..benchmarking.measures import GOODPUT, MEANINGS, METRICS, RATES, Distribution, places_empty
 from .shared import remark
-from .terminal import console, say
+from .terminal import console, in_words_of_the_command_line, say
 
 _SHOWN = ("ttft", "ttfo", "tpot", "itl", "e2el")
 """Metrics of the table, in milliseconds."""
 _DRAWN = ("ttft", "tpot", "e2el")
-_PIPE = 160
-"""Columns of a pipe."""
+_WIDE = 10_000
+"""Columns that rich is told: it would cut numbers at the end of a line, which a terminal wraps instead."""
+_FEW = 20
+"""Requests for each place of a closed load below which its end shows in throughput."""
 _BAR = 40
 """Columns of a bar."""
 _BUSY = 0.7
@@ -34,8 +37,8 @@ def show(report: Report) -> None:
     for model, loads in groupby(report.loads, lambda load: load.model):
         found = list(loads)
         say(out, f"{model}\n", "bold")
-        for table in (_counts(found), _latencies(found)):
-            _print(table)
+        for make in (_counts, _latencies):
+            _print_fitting(partial(make, found))
             say(out, "\n")
     for note in _notes(report):
         remark(note)
@@ -50,16 +53,28 @@ def _table(*columns: str, words: int = 1) -> Table:
 
 
 def _print(table: Table) -> None:
-    """Print a table; a pipe gets every cell whole, however narrow its reader is."""
+    """Print a table with every cell whole."""
     out = console()
-    if not out.is_terminal:
-        out.width = max(out.width, _PIPE)
+    out.width = _WIDE
     out.print(table)
 
 
-def _counts(loads: Sequence[LoadReport]) -> Table:
+def _print_fitting(make: Callable[[bool], Table]) -> None:
+    """Print a table, in its brief form where a terminal is too narrow for the other."""
+    out = console()
+    width, out.width = out.width, _WIDE
+    table = make(False)
+    _print(make(True) if out.is_terminal and out.measure(table).maximum > width else table)
+
+
+def _title(title: str, brief: bool) -> str:
+    """The title of a row, which has its explanation behind a comma."""
+    return title.partition(",")[0] if brief else title
+
+
+def _counts(loads: Sequence[LoadReport], brief: bool) -> Table:
     good = any("goodput" in load.summary.rates for load in loads)
-    names = ["answered", "failed", "refused", "req/s", "output tok/s", "tok/s each"]
+    names = ["answered", "failed", "refused", "req/s", "tok/s" if brief else "output tok/s", "tok/s each"]
     table = _table(_load_title(loads), *names, *(["goodput/s"] if good else []), words=0)
     for load in loads:
         summary, rates = load.summary, load.summary.rates
@@ -76,15 +91,15 @@ def _load_title(loads: Sequence[LoadReport]) -> str:
     return "at a time" if loads[0].mode == "closed" else "per second"
 
 
-def _latencies(loads: Sequence[LoadReport]) -> Table:
-    table = _table("milliseconds", _load_title(loads), "mean", "p50", "p90", "p99", "most")
+def _latencies(loads: Sequence[LoadReport], brief: bool) -> Table:
+    table = _table("ms" if brief else "milliseconds", _load_title(loads), "mean", "p50", "p90", "p99", "most")
     metrics = {metric.name: metric for metric in METRICS}
     for name in _SHOWN:
         found = [(load, load.summary.metrics[name]) for load in loads if name in load.summary.metrics]
         if name == "ttfo" and all(part == load.summary.metrics["ttft"] for load, part in found):
             continue  # without thinking the two are the same
         for place, (load, part) in enumerate(found):
-            title = f"{name.upper()}, {metrics[name].title}" if place == 0 else ""
+            title = _title(f"{name.upper()}, {metrics[name].title}", brief) if place == 0 else ""
             values = (part.mean, part.p50, part.p90, part.p99, part.most)
             table.add_row(title, f"{load.value:g}", *(_milliseconds(value) for value in values))
     return table
@@ -106,8 +121,8 @@ def _notes(report: Report) -> Iterator[str]:
             yield f"{name}: CUT SHORT after {len(load.samples):,}{of} requests; {load.unfinished} were under way"
         if load.gave_up:
             yield f"{name}: ended early, as nothing but failures came"
-        if summary.errors:
-            yield f"{name}: " + ", ".join(f"{count} x {error}" for error, count in summary.errors.items())
+        for error, count in summary.errors.items():
+            yield f"{name}: {count} x {error}{_first(load, error)}"
         if other := {reason: count for reason, count in summary.finish_reasons.items() if reason != "length"}:
             told = ", ".join(f"{count} x {reason}" for reason, count in other.items())
             yield f"{name}: answers that ended before --max-tokens: {told}"
@@ -115,9 +130,29 @@ def _notes(report: Report) -> Iterator[str]:
             yield f"{name}: {summary.uncounted} answers came without usage: their chunks are counted as tokens"
         if load.client_cpu > _BUSY:
             yield f"{name}: this process used {load.client_cpu:.0%} of a processor: it may be what is slow"
+        yield from _few(load, name)
         lag, first = summary.metrics.get("lag"), summary.metrics.get("ttft")
         if lag is not None and first is not None and lag.p99 > _LATE * first.p50:
             yield f"{name}: 1 % of the requests began {_milliseconds(lag.p99)} ms or more behind plan"
+
+
+def _first(load: LoadReport, error: str) -> str:
+    """What the first error of this kind says."""
+    said = next((sample.message for sample in load.samples if sample.error == error), None)
+    return f", the first: {in_words_of_the_command_line(said)}" if said else ""
+
+
+def _few(load: LoadReport, name: str) -> Iterator[str]:
+    """What the end of a closed load takes from its throughput, where it has few requests."""
+    sent = len(load.samples)
+    if load.mode != "closed" or load.cut_short or load.gave_up or sent >= _FEW * load.value:
+        return
+    time, less = places_empty(load.samples, int(load.value), load.seconds)
+    if round(less, 2) > 0:
+        yield (
+            f"{name}: for {time:.0%} of the time not all places were in use, which makes throughput {less:.0%} too "
+            f"low: {sent:,} requests are few for {load.value:g} at a time, {_FEW * load.value:,.0f} are enough"
+        )
 
 
 def draw(report: Report) -> None:
@@ -142,8 +177,8 @@ def _bars(spans: Sequence[tuple[LoadReport, float, float]], texts: Sequence[str]
     table.add_column(no_wrap=True)
     before = ""
     for (load, low, high), text in zip(spans, texts, strict=True):
-        thin = most / _BAR  # what is thinner than a column would not be seen
-        bar = Bar(most, min(low, most - thin), max(high, low + thin), width=_BAR, color="cyan")
+        thin = most / _BAR if high else 0.0  # what is thinner than a column would not be seen
+        bar = Bar(most, min(low, most - thin), max(high, low + thin), width=_BAR, color="cyan") if high else ""
         table.add_row(load.model if load.model != before else "", f"{load.value:g}", bar, text)
         before = load.model
     return table
@@ -159,17 +194,23 @@ def show_comparison(comparison: Comparison, a: str, b: str) -> None:
     say(out, f"A {a}\nB {b}\n")
     for (model, load), changes in groupby(comparison.changes, lambda change: (change.model, change.load)):
         say(out, f"\n{model}, {load}\n", "bold")
-        table = _table("", "A", "B", "B/A", f"{CONFIDENCE} % interval", "")
-        for change in changes:
-            style = {"worse": "red", "better": "green"}.get(change.verdict, "")
-            verdict = "REGRESSION" if change.regression else "" if change.verdict == "same" else change.verdict
-            form: Callable[[float], str] = _number if change.name.startswith("speed") else _with_unit
-            figures = (form(change.before), form(change.after), f"{change.ratio:.3f}")
-            table.add_row(change.title, *figures, f"{change.low:.3f} - {change.high:.3f}", Text(verdict, style))
-        _print(table)
+        _print_fitting(partial(_changes, list(changes)))
     say(out, "\n")
     for note in (*comparison.notes, METHOD):
         remark(note)
+
+
+def _changes(changes: Sequence[Change], brief: bool) -> Table:
+    table = _table("", "A", "B", "B/A", f"{CONFIDENCE} % interval", "")
+    for change in changes:
+        style = {"worse": "red", "better": "green"}.get(change.verdict, "")
+        verdict = "REGRESSION" if change.regression else "" if change.verdict == "same" else change.verdict
+        form = _FORMS.get(change.name, _with_unit)
+        ratio = "" if change.ratio is None else f"{change.ratio:.3f}"
+        interval = "" if change.low is None else f"{change.low:.3f} - {change.high:.3f}"
+        figures = (form(change.before), form(change.after), ratio, interval)
+        table.add_row(_title(change.title, brief), *figures, Text(verdict, style))
+    return table
 
 
 def explain() -> None:
@@ -201,3 +242,7 @@ def _milliseconds(seconds: float) -> str:
 
 def _with_unit(seconds: float) -> str:
     return f"{_milliseconds(seconds)} ms"
+
+
+_FORMS: Mapping[str, Callable[[float], str]] = {"speed_p50": _number, "failed": "{:.1%}".format}
+"""How a change is written that is no time."""

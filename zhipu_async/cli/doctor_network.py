@@ -230,7 +230,7 @@ def _verdict(
         return None
     if isinstance(fault, NotFoundError):
         text, way = (
-            f"{host} knows no {PATH} there: {fault.message[:200]}",
+            f"{host} knows no {PATH} there: {fault.message[:200] or f'HTTP {status}, and not a word'}",
             "check the path in the URL: one 'v4', at its end",
         )
         findings.add("HTTP", "failed" if host in HOSTS else "warning", text, way, seconds=took)

@@ -26,6 +26,7 @@ from .doctor_settings import Setup
 from .files import moment
 from .findings import Findings, Level
 from .shared import client_of
+from .terminal import in_words_of_the_command_line
 
 FREE = "free"
 """The word that stands for all free models."""
@@ -109,7 +110,7 @@ async def _try(client: AsyncZhipuAI, auth: Auth) -> tuple[Level, str, str | None
     try:
         listed = await client.with_options(auth=auth).models.list()
     except NotFoundError as error:
-        return "skipped", f"{what}: {error.message}", None, None
+        return "skipped", f"{what}: {error.message or f'HTTP {error.status} without a message'}", None, None
     except (RateLimitError, OverloadedError) as error:
         return "warning", f"{what}: {_text(error)}", _way(error), None
     except ZhipuError as error:
@@ -180,6 +181,7 @@ def _text(error: ZhipuError) -> str:
 
 
 def _way(error: ZhipuError) -> str | None:
+    hint = in_words_of_the_command_line(getattr(error, "hint", None) or "") or None
     if isinstance(error, AuthenticationError):
-        return error.hint
-    return getattr(error, "hint", None) or ("see the lines above" if isinstance(error, TransportError) else None)
+        return hint
+    return hint or ("see the lines above" if isinstance(error, TransportError) else None)

@@ -96,12 +96,17 @@ def exit_codes() -> Generator[None, None, None]:
             remark(note)
         raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        complain(ConfigError(f"cannot write standard output: {error.strerror}"))  # of files it is a ZhipuError already
+        complain_of_full_disk(error)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def complain_of_full_disk(error: OSError) -> None:
+    """Say that standard output has no room; raise any other error. Of files it is a ZhipuError already."""
+    if error.errno != errno.ENOSPC:
+        raise error
+    complain(ConfigError(f"cannot write standard output: {error.strerror}"))
 
 
 def client_of(base_url: str | None, timeout: float | None = None) -> AsyncZhipuAI:

@@ -124,9 +124,25 @@ def say(console: Console, text: str, style: str = "") -> None:
         console.file.flush()
 
 
+_COMMAND_WORDS = {
+    "pass api_key=..., or set ": "set ",
+    "; None switches a clock off": "",
+    "client.models.list() names": "zhipu-async models lists",
+}
+"""What errors tell those who write Python, and what a command line has in its place."""
+
+
+def in_words_of_the_command_line(text: str) -> str:
+    """The text of an error without the words of Python."""
+    for python, command in _COMMAND_WORDS.items():
+        text = text.replace(python, command)
+    return text
+
+
 def complain(error: ZhipuError) -> None:
     """Say on standard error what went wrong and what can be done."""
-    say(console(stderr=True), f"error: {str(error) or type(error).__name__}\n", "red")
+    text = in_words_of_the_command_line(str(error)) or type(error).__name__
+    say(console(stderr=True), f"error: {text}\n", "red")
 
 
 def tokens_and_time(usage: Usage | None, timing: Timing | None) -> str:

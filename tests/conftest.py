@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 
 from tests.contract import objections
 from zhipu_async import AsyncZhipuAI, RetryPolicy
@@ -22,6 +23,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # What this run of pytest was told through the environment is not for those that tests start.
 os.environ.pop("PYTEST_ADDOPTS", None)
+
+# The machine may be busy, or stand still for a moment: no test has a clock of hypothesis's own.
+settings.register_profile("no clock", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 SHORT_SLEEPS = RetryPolicy(base=0.001, cap=0.002, overload_base=0.001, overload_cap=0.002)
 

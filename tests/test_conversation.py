@@ -293,6 +293,9 @@ NAN = {"role": "user", "content": [{"type": "text", "text": float("nan")}]}
         ({}, "without a role"),
         ({"role": 7}, "without a role"),
         ({"role": "user", "content": "\ud800"}, "not Unicode"),
+        ({"role": "user", "content": b"abc"}, "decode it to str"),
+        (UserMessage([{"type": "text", "text": bytearray(b"abc")}]), "decode it to str"),
+        (UserMessage((TextPart(b"abc"),)), "decode it to str"),  # type: ignore[arg-type]
         (NAN, "not a finite number"),
         ({"role": "user", "content": {1, 2}, "more": object()}, "cannot be written as JSON"),
         ({"role": "assistant", "tool_calls": "get_weather"}, "tool_calls are not calls"),
@@ -368,6 +371,19 @@ def test_each_call_has_one_result_in_any_order(ids: tuple[str | None, ...]) -> N
         conversation.tool_result(ids[0] or "", "once more")
     conversation.user("Thanks.")
     assert [message["content"] for message in conversation.messages[1:]] == ['{"degrees":21}'] * 2 + ["Thanks."]
+
+
+def test_a_lone_surrogate_of_the_model_is_no_obstacle() -> None:
+    """U+FFFD stands for it in what is sent; its call takes a result by the id that it came with."""
+    call = ToolCall(id="c\ud83d", function=FunctionCall("look", '{"at": "\ud83d"}'))
+    reply = ChatCompletion(choices=[Choice(message=ChatMessage(content="\ud83d", tool_calls=[call]))])
+    talk = Conversation()
+    talk.add(reply)
+    assert [call.id for call in talk.pending] == ["c\ufffd"]
+    talk.tool_result(reply.tool_calls[0], "blue")
+    assert talk.pending == []
+    assert Conversation.from_json(talk.to_json()) == talk
+    assert reply.text == "\ud83d"
 
 
 def test_calls_wait_after_loading_too() -> None:

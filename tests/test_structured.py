@@ -21,6 +21,7 @@ from tests.protocol.awkward_replies import Reply as Awkward
 from zhipu_async import (
     AsyncZhipuAI,
     ConfigError,
+    Conversation,
     StreamConsumed,
     StreamFailed,
     SystemMessage,
@@ -41,7 +42,7 @@ from zhipu_async.errors import (
 from zhipu_async.finish import add, check_finish
 from zhipu_async.protocol.tolerant import is_object
 from zhipu_async.resources import Completions
-from zhipu_async.simulator import Frames, Json, Refusal, Reply, Scenario, SeenRequest, Simulator, ToolCall
+from zhipu_async.simulator import Frames, Json, Raw, Refusal, Reply, Scenario, SeenRequest, Simulator, ToolCall
 from zhipu_async.simulator.replies import DONE, Answer
 from zhipu_async.structured import TOOL, Parsed, ParseRun
 from zhipu_async.types.chat import ChatCompletion, Choice, CompletionTokensDetails, PromptTokensDetails
@@ -472,6 +473,36 @@ async def test_the_model_is_told_what_was_wrong(serve: Serve, ask: Ask, way: Way
         ]
         assert [call["id"] for call in calls] == [messages[place]["tool_call_id"] for place in (3, 5)]
         assert all(call["id"].startswith("call_") for call in calls)
+
+
+@both_ways
+@both_modes
+async def test_a_lone_surrogate_is_sent_back_as_another_character(serve: Serve, ask: Ask, way: Way, mode: Mode) -> None:
+    """U+FFFD stands for it in the next question, and where the parsed answer is added to a conversation."""
+    replies: list[Answer] = []
+    for text in (f"\ud83d {BAD}", f"\ud83d {GOOD}"):
+        calls = [call(text, id="c\ud83d", index=0)] if mode == "tool" else None
+        said = {"content": text if mode == "json" else "\ud83d", "tool_calls": calls}
+        choice = {"index": 0, "finish_reason": "stop", "delta" if way is streamed else "message": said}
+        data = json.dumps({"id": "1", "choices": [choice]})
+        plainly = Raw(data.encode(), content_type="application/json")
+        replies.append(Frames([data, DONE]) if way is streamed else plainly)
+    client, sim = await serve(Scenario(replies=replies))
+    parsed = await way(client.chat.completions.parse(Recipe, mode=mode, **ask()))
+    assert (parsed.value, parsed.requests) == (TEA, 2)
+    refused = sim.requests[1].body["messages"][2]
+    assert refused["content"].startswith("\ufffd")
+    talk = Conversation()
+    talk.add(parsed)
+    assert talk.messages[0]["content"].startswith("\ufffd")
+    assert talk.pending == []
+
+
+async def test_bytes_are_no_text(serve: Serve, ask: Ask) -> None:
+    """ConfigError at once: they would be sent as base64."""
+    client, _ = await serve()
+    with pytest.raises(ConfigError, match="decode it to str"):
+        client.chat.completions.parse(Recipe, **ask(messages=[{"role": "user", "content": b"abc"}]))
 
 
 @both_ways

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,10 @@ from zhipu_async import (
     CallReturned,
     ChatCompletion,
     ConfigError,
+    Conversation,
     MCPServer,
     MCPTool,
+    StreamConsumed,
     StreamFailed,
     StreamTruncated,
     SystemMessage,
@@ -656,6 +659,46 @@ async def test_several_choices(serve: Serve, ask: Ask) -> None:
     assert (nothing.text, nothing.ended) == ("", "answer")
 
 
+LONE: dict[str, dict[str, Any]] = {
+    "content": {"content": "\ud83d!", "tool_calls": [function(ONE, id="c")]},
+    "reasoning": {"reasoning_content": "\ud83d", "tool_calls": [function(ONE, id="c")]},
+    "id": {"tool_calls": [function(ONE, id="c\ud83d")]},
+    "arguments": {"tool_calls": [function(f"{ONE} \ud83d", id="c")]},
+    "name": {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "\ud83d", "arguments": ONE}}]},
+}
+
+
+@STREAMS
+@pytest.mark.parametrize("message", LONE.values(), ids=LONE)
+async def test_a_lone_surrogate_of_the_model(
+    serve: Serve, ask: Ask, stream: bool | None, message: dict[str, Any]
+) -> None:
+    """It is U+FFFD in the conversation, which goes on and can be kept; the completion has it as it came."""
+    choice = {"index": 0, "finish_reason": "tool_calls", "delta" if stream else "message": message}
+    text = json.dumps({"id": "1", "choices": [choice]})
+    answer = Frames([text, DONE]) if stream else Raw(text.encode(), content_type="application/json")
+    client, sim = await serve(Scenario(replies=[answer, ANSWER]))
+    run = client.chat.completions.run_tools(**ask(tools=[add], stream=stream))
+    finished = next(event for event in await events_of(run) if isinstance(event, TurnFinished))
+    assert "\ud83d" in json.dumps(msgspec.to_builtins(finished.completion), ensure_ascii=False)
+    sent = sim.requests[1].body["messages"]
+    assert "\ufffd" in json.dumps(sent[1], ensure_ascii=False)
+    assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"]
+    assert (run.result.ended, unanswered(run.messages)) == ("answer", [])
+    talk = Conversation()
+    talk.add(QUESTION)
+    talk.add(run.result)
+    assert [*talk.messages[:3]] == sent
+
+
+async def test_bytes_are_no_text(serve: Serve, ask: Ask) -> None:
+    """ConfigError at once: they would be sent as base64."""
+    client, sim = await serve()
+    with pytest.raises(ConfigError, match="decode it to str"):
+        client.chat.completions.run_tools(**ask(tools=[add], messages=[{"role": "user", "content": b"abc"}]))
+    assert sim.served == 0
+
+
 # ---------------------------------------------------------------- the object
 
 
@@ -739,12 +782,17 @@ async def test_help(serve: Serve) -> None:
     assert "tool_timeout" in str(method.__signature__)  # type: ignore[attr-defined]
 
 
-async def test_what_cannot_be_sent(serve: Serve, ask: Ask) -> None:
-    """A result that JSON cannot carry never gets into the conversation; text of the model's that cannot be sent back is
-    a ConfigError of the next question, and the conversation stays."""
-    body = msgspec.json.encode(completion([function(ONE, id="c")], content="half").body)
-    client, _ = await serve(Scenario(replies=[Raw(body.replace(b"half", rb"\ud83d"), content_type="application/json")]))
-    run = client.chat.completions.run_tools(**ask(tools=[add]))
-    with pytest.raises(ConfigError, match="the request holds text that is not Unicode"):
+async def test_one_task_waits_for_a_run(serve: Serve, ask: Ask) -> None:
+    """Another that waits too is told, and leaves the first alone."""
+    client, _ = await serve(Scenario(replies=[Reply("Hi")]))
+    run = client.chat.completions.run_tools(**ask(tools=[]))
+    waiting = asyncio.ensure_future(_result(run))
+    await asyncio.sleep(0)
+    with pytest.raises(StreamConsumed, match="another task waits"):
         await run
-    assert told(run) == ["1.0"]
+    assert (await waiting).text == "Hi"
+    assert (await run).text == "Hi"
+
+
+async def _result(run: Any) -> Any:
+    return await run

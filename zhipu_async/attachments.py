@@ -7,13 +7,13 @@ message = UserMessage([part, TextPart("What is this?")])
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from .errors import ConfigError
 from .types import messages
+from .types.uploads import media_type_of
 
 AnyPath = str | os.PathLike[str]
 
@@ -33,7 +33,7 @@ class VideoPart(messages.VideoPart, frozen=True):
     @classmethod
     async def from_file(cls, path: AnyPath, media_type: str | None = None) -> Self:
         """Read the file in a thread; the media type goes by the file's name. ConfigError when it cannot be read."""
-        return cls.from_bytes(await read(path), media_type or _media_type(path, "video/mp4"))
+        return cls.from_bytes(await read(path), media_type or media_type_of(Path(path).name, "video/mp4"))
 
 
 class FilePart(messages.FilePart, frozen=True):
@@ -49,9 +49,9 @@ class AudioPart(messages.AudioPart, frozen=True):
     """Speech for glm-4-voice from memory or from a file, at most 10 minutes."""
 
     @classmethod
-    async def from_file(cls, path: AnyPath) -> Self:
-        """Read the file in a thread; ConfigError when it cannot be read."""
-        return cls.from_bytes(await read(path))
+    async def from_file(cls, path: AnyPath, format: Literal["wav", "mp3"] | None = None) -> Self:
+        """Read the file in a thread; ConfigError when it cannot be read or is no sound that can be recognised."""
+        return cls.from_bytes(await read(path), format)
 
 
 async def read(path: AnyPath) -> bytes:
@@ -61,7 +61,3 @@ async def read(path: AnyPath) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"cannot read {os.fspath(path)!r}: {reason}") from error
-
-
-def _media_type(path: AnyPath, otherwise: str) -> str:
-    return mimetypes.guess_type(os.fspath(path))[0] or otherwise

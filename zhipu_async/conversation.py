@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias, cast
 
 import msgspec
 
@@ -23,7 +23,16 @@ from .structured import TOOL, Parsed
 from .tool_runs import ToolRunResult
 from .tools import content_of
 from .types.chat import ChatCompletion, Thinking, Usage
-from .types.messages import AssistantMessage, Message, Part, SystemMessage, ToolMessage, UserMessage
+from .types.messages import (
+    AssistantMessage,
+    Message,
+    Part,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+    refuse_bytes,
+    sendable,
+)
 from .types.tools import ToolCall
 
 FORMAT = "zhipu_async.conversation"
@@ -121,7 +130,7 @@ class Conversation:
 
     def tool_result(self, call: ToolCall | str, content: Any) -> None:
         """Answer a call, or the call of an id. Text is sent as it is, anything else as JSON."""
-        identity = call if isinstance(call, str) else call.id
+        identity = sendable(call if isinstance(call, str) else call.id)
         try:
             self._extend([ToolMessage(content=content_of(content), tool_call_id=identity or "")])
         except TypeError as error:
@@ -263,6 +272,7 @@ def _plain(message: Message | Mapping[str, Any]) -> _Plain:
             f"{type(message).__name__} cannot be added: give a ChatCompletion (of a stream, stream.result), what a run "
             "or parse gave when it was awaited, or a message; text of the user with .user(text)"
         )
+    refuse_bytes([message])
     plain: _Plain = msgspec.json.decode(encode_json(message))
     if not isinstance(plain.get("role"), str):
         raise ConfigError(f"a message without a role cannot be added: it has {', '.join(plain) or 'nothing'}")
@@ -313,15 +323,10 @@ def _answered(plain: _Plain) -> str:
 
 def _parsed(parsed: Parsed[Any]) -> list[Message]:
     """A parsed answer as messages: the function that stands for the answer has taken it."""
-    reply = parsed.completion
-    return [
-        reply.message,
-        *(
-            ToolMessage(content="accepted", tool_call_id=call.id or "")
-            for call in reply.tool_calls
-            if call.function.name == TOOL
-        ),
-    ]
+    message = parsed.completion.message
+    calls = cast("Sequence[ToolCall]", message.tool_calls or ())
+    taken = [call.id or "" for call in calls if call.function.name == TOOL]
+    return [message, *(ToolMessage(content="accepted", tool_call_id=identity) for identity in taken)]
 
 
 def _replace(path: Path, data: bytes) -> None:

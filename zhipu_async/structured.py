@@ -23,8 +23,8 @@ from .protocol.extract import Extraction, NoExtraction, extract
 from .protocol.preview import Preview
 from .types.chat import ChatCompletion, ChatEitherRequest, ChatParameters, ResponseFormat, Usage
 from .types.events import ChatEvent, ContentDelta, Finished, ToolCallDelta
-from .types.messages import Message, SystemMessage, ToolMessage, UserMessage
-from .types.tools import FunctionDefinition, FunctionTool
+from .types.messages import Message, SystemMessage, ToolMessage, UserMessage, refuse_bytes, sendable
+from .types.tools import FunctionDefinition, FunctionTool, ToolCall
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -242,6 +242,7 @@ class _Coming:
 
 def _first_question(request: ParseRequest, schema: Mapping[str, Any]) -> ChatEitherRequest:
     """The caller's request with what is wanted in it: nothing of theirs is changed."""
+    refuse_bytes(request.messages)
     given = {name: getattr(request, name) for name in ChatParameters.__struct_fields__}
     if request.mode == "json":
         wanted = "Answer with one JSON object that fits this JSON schema, and with nothing else:\n"
@@ -293,11 +294,12 @@ def _found(completion: ChatCompletion, kind: AnswerType[T], mode: str) -> Extrac
 
 def _refused(completion: ChatCompletion, told: str, request: int) -> list[Message]:
     """An answer that was not accepted, and why, as messages; the service wants ids, which some servers do not give."""
+    message, told = completion.message, sendable(told)
     calls = [
-        replace(call, id=call.id or f"call_{request}_{number}", index=None)
-        for number, call in enumerate(completion.tool_calls)
+        replace(call, id=call.id or f"call_{request}_{number}")
+        for number, call in enumerate(cast("Sequence[ToolCall]", message.tool_calls or ()))
     ]
-    messages: list[Message] = [replace(completion.message, tool_calls=calls or None)]
+    messages: list[Message] = [replace(message, tool_calls=calls or None)]
     messages += [ToolMessage(content=told, tool_call_id=call.id or "") for call in calls if call.type == "function"]
     return messages if len(messages) > 1 else [*messages, UserMessage(told)]
 

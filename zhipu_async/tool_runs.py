@@ -13,7 +13,7 @@ import msgspec
 
 from .binding import Bound, Sender, described
 from .config import check_count, check_seconds
-from .errors import ConfigError
+from .errors import ConfigError, StreamConsumed
 from .finish import add, check_finish
 from .protocol.chunks import CHAT
 from .protocol.endpoint import Call, Endpoint
@@ -21,7 +21,7 @@ from .tool_calls import Approve, CallOptions, TurnCalls, cancelled
 from .tools import AnyTool, Toolbox
 from .types.chat import ChatCompletion, ChatEitherRequest, ChatParameters, Usage
 from .types.events import Finished
-from .types.messages import AssistantMessage, Message, ToolMessage
+from .types.messages import AssistantMessage, Message, ToolMessage, refuse_bytes
 from .types.tool_events import CallReturned, ToolEvent, TurnFinished
 from .types.tools import ToolCall
 
@@ -104,7 +104,7 @@ class ToolRun:
 
     Raises what a call to the model raises; StreamFailed for the finish reason ``network_error``, AnswerFiltered for
     ``sensitive``, ToolFailed and ToolCallInvalid as the parameters say, and what ``approve`` raises. ConfigError, at
-    once, for wrong tools.
+    once, for wrong tools. StreamConsumed where another task waits for it already.
     """
 
     def __init__(self, sender: Sender, endpoint: Endpoint[ChatCompletion], request: ToolRunRequest) -> None:
@@ -152,6 +152,8 @@ class ToolRun:
     aclose = close
 
     async def _to_the_end(self) -> ToolRunResult:
+        if self._events.ag_running:  # before `async with`, which would close the other's run
+            raise StreamConsumed("another task waits for this run")
         async with self:
             async for _ in self:
                 pass
@@ -184,6 +186,7 @@ class _Loop:
         names = ChatEitherRequest.__struct_fields__
         self._parameters = {name: getattr(request, name) for name in names if name not in ("messages", "tools")}
         self.messages: list[Message | Mapping[str, Any]] = list(request.messages)
+        refuse_bytes(self.messages)
         self.usage = Usage()
         self._calls: list[CallReturned] = []
         self._invalid = self._steps = 0

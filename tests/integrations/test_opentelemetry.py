@@ -712,7 +712,7 @@ PARTS: list[tuple[Any, dict[str, Any]]] = [
     (TextPart("a"), {"type": "text", "content": "a"}),
     (ImagePart.from_url("https://a.b/c"), {"type": "uri", "modality": "image", "uri": "https://a.b/c"}),
     (VideoPart.from_bytes(b"1234"), {"type": "omitted_blob", "modality": "video", "characters": 30}),
-    (AudioPart.from_bytes(b"1234"), {"type": "omitted_blob", "modality": "audio", "characters": 8}),
+    (AudioPart.from_bytes(b"1234", "mp3"), {"type": "omitted_blob", "modality": "audio", "characters": 8}),
     (FilePart.from_id("f"), {"type": "file", "modality": "file", "file_id": "f"}),
     (FilePart.from_bytes(b"1", "a.txt"), {"type": "omitted_blob", "modality": "file", "characters": 27}),
     (FileURLPart.from_url("https://a.b/c"), {"type": "uri", "modality": "file", "uri": "https://a.b/c"}),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from collections import UserDict, deque
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -274,6 +276,28 @@ def test_endless_structures() -> None:
         deep = deep[0]
 
 
+def test_json_that_is_raw() -> None:
+    """Encoded JSON is sent as it is; where its nulls cannot be told from NaN it is a ConfigError, and nothing else."""
+    assert body_of(chat(meta=msgspec.Raw(b'{"a":1}')))["meta"] == {"a": 1}
+    with pytest.raises(ConfigError):
+        encode(chat(meta=msgspec.Raw(b'{"a":null}')))
+
+
+@pytest.mark.parametrize("depth", [100, 500, 700, 900, 950, 990])
+def test_deep_json(depth: int) -> None:
+    """What nests as deep as Python's calls may is sent, or is a ConfigError; a NaN at its end is found."""
+    for end in (None, float("nan")):
+        deep: Any = end
+        for _ in range(depth):
+            deep = {"a": deep}
+        try:
+            body = codec.encode_json(deep)
+        except ConfigError:
+            continue
+        assert end is None
+        assert body == b'{"a":' * depth + b"null" + b"}" * depth
+
+
 # ---------------------------------------------------------------- headers
 
 
@@ -416,6 +440,40 @@ def test_fields_of_a_get_are_its_query() -> None:
     request = encode(FileRequest(file_id="f", part=True, purpose="a&b", extra_query={"x": "y"}), FILE, query={"k": "v"})
     assert dict(parse_qsl(urlsplit(request.url).query)) == {"part": "true", "purpose": "a&b", "k": "v", "x": "y"}
     assert request.body is None
+
+
+# ---------------------------------------------------------------- enums
+
+
+class Word(str, Enum):  # noqa: UP042  a StrEnum is its text anyway
+    """An enum of texts, as people write them."""
+
+    BATCH = "batch"
+
+
+class Bare(Enum):
+    """An enum of anything."""
+
+    BATCH = "batch"
+
+
+class Tenant(Request, kw_only=True, frozen=True, omit_defaults=True):
+    """A request with a field in a header."""
+
+    header_fields = {"session": "X-Session"}
+
+    session: str | None = None
+
+
+@pytest.mark.parametrize("member", [Word.BATCH, Bare.BATCH])
+def test_an_enum_is_its_value_wherever_it_stands(member: Any) -> None:
+    """In the body, the path, the query, headers, and where limits and statistics look for the model."""
+    request = encode(FileRequest(file_id=member, purpose=member, extra_query={"x": [member]}), FILE)
+    assert request.url == f"{BASE}/files/batch/content?purpose=batch&x=batch"
+    request = encode(chat(model=member, extra_headers={"X-A": member}))
+    assert json.loads(request.body or b"")["model"] == "batch"
+    assert (type(request.model), f"{request.model} {request.headers['X-A']}") == (str, "batch batch")
+    assert encode(Tenant(session=member)).headers == {"X-Session": "batch"}
 
 
 # ---------------------------------------------------------------- the rest of a request

@@ -128,7 +128,7 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "vision with text alone": (_VISION, {"model": "glm-4.6v", "messages": CONVERSATION[:2], "max_tokens": 100}),
     "speech": (_AUDIO, {
         "model": "glm-4-voice", "watermark_enabled": True,
-        "messages": [said.SystemMessage("s"), *sees(said.AudioPart.from_bytes(b"RIFF")),
+        "messages": [said.SystemMessage("s"), *sees(said.AudioPart.from_bytes(b"RIFF    WAVE")),
                      said.AssistantMessage(content="hi", audio=said.AudioReference("audio_1")), USER],
     }),
     "role-play": (_ROLE_PLAY, {"model": "charglm-4", "messages": [said.SystemMessage("You are Su Shi."), USER]}),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import io
+from datetime import date
+from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,9 +19,27 @@ from zhipu_async.config import Timeouts
 from zhipu_async.errors import ConfigError
 from zhipu_async.protocol import codec
 from zhipu_async.protocol.endpoint import Call, Endpoint
-from zhipu_async.protocol.form import FilePiece, Form, form, media_type_of
+from zhipu_async.protocol.form import FilePiece, Form, form
 from zhipu_async.types.base import Transfer
-from zhipu_async.types.uploads import FileInput, FileUpload
+from zhipu_async.types.uploads import FileInput, FileUpload, media_type_of
+
+
+class Word(str, Enum):  # noqa: UP042  a StrEnum is its text anyway
+    """An enum of texts, as people write them."""
+
+    BATCH = "batch"
+
+
+class Kind(str, Enum):  # noqa: UP042
+    """Media types."""
+
+    WAV = "audio/wav"
+
+
+class Bare(Enum):
+    """An enum of anything."""
+
+    BATCH = "batch"
 
 
 def parts(made: Form) -> list[tuple[str, str | None, str, bytes]]:
@@ -53,6 +73,16 @@ def parts(made: Form) -> list[tuple[str, str | None, str, bytes]]:
         ]),
         ({"hotwords": ("GLM",)}, [("hotwords", None, "text/plain", b"GLM")]),
         ({"callback_header": {"X-Key": "1"}}, [("callback_header", None, "text/plain", b'{"X-Key":"1"}')]),
+        ({"purpose": Word.BATCH, "of": [Bare.BATCH]}, [
+            ("purpose", None, "text/plain", b"batch"),
+            ("of", None, "text/plain", b"batch"),
+        ]),
+        ({"day": date(2026, 1, 2), "more": {"day": date(2026, 1, 2), "none": None}}, [
+            ("day", None, "text/plain", b"2026-01-02"),
+            ("more", None, "text/plain", b'{"day":"2026-01-02","none":null}'),
+        ]),
+        ({"left out": None, "of these": ["a", None]}, [("of these", None, "text/plain", b"a")]),
+        ({"file": FileUpload(b"abc", "a", Kind.WAV)}, [("file", "a", "audio/wav", b"abc")]),
         ({"file": b"abc"}, [("file", "file", "application/octet-stream", b"abc")]),
         ({"file": ("a.jsonl", b"abc")}, [("file", "a.jsonl", "application/jsonl", b"abc")]),
         ({"file": ("a.wav", b"abc", "audio/x-own")}, [("file", "a.wav", "audio/x-own", b"abc")]),
@@ -126,6 +156,15 @@ def test_what_is_no_file_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [1.5, float("-inf")], {"deep": [float("nan")]}, object(), "\ud800"], ids=repr
+)
+def test_what_no_text_is_made_of_is_refused(value: Any) -> None:
+    """ConfigError for numbers that are none, as in JSON, and for what JSON cannot hold."""
+    with pytest.raises(ConfigError):
+        form({"temperature": value}, {"file"}, "b")
+
+
+@pytest.mark.parametrize(
     ("name", "kind"),
     [
         ("a.wav", "audio/x-wav"),
@@ -168,3 +207,22 @@ def test_a_form_is_encoded_from_its_request() -> None:
     assert request.progress is print
     assert request.timeouts.total == 3
     assert msgspec.structs.asdict(call.arguments)["file"] == "data.jsonl"
+
+
+def upload(headers: dict[str, str], **options: Any) -> dict[str, str]:
+    """The headers of an upload, with the client's."""
+    call = Call(Endpoint("POST", "/files", dict, form=True), SendFile(file=b"x", purpose="batch", **options))
+    default = Timeouts()
+    return dict(
+        codec.encode(call, "http://x", headers=headers, query={}, timeout=None, default=default, boundary="b").headers
+    )
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-type", "CONTENT-TYPE"])
+def test_a_form_has_one_content_type(name: str) -> None:
+    """The client's default gives way to it, in any case; that of the call is a ConfigError."""
+    multipart = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert upload({name: "application/json", "X": "1"}) == {"X": "1", **multipart}
+    with pytest.raises(ConfigError, match="content type of an upload"):
+        upload({}, extra_headers={name: "application/json"})
+    assert upload({}, extra_headers={"X": "1"}) == {"X": "1", **multipart}

@@ -98,6 +98,28 @@ def test_reply_message_is_the_callers() -> None:
     assert reply.tool_calls[0].index == 0
 
 
+def test_what_is_sent_back_is_unicode() -> None:
+    """A lone surrogate is U+FFFD in the message, and a pair its character; the reply has them as they came."""
+    function = FunctionCall("f\ud83d", "\ud83d\ude00")
+    call = ToolCall(id="c\ude00", type="mcp", function=function, mcp={"output\ud83d": ["\ud83d"]})
+    reply = answer(content="\ud83d!", reasoning="r\ud83d", tool_calls=[call], audio=Audio(id="a\ud83d"))
+    assert json.loads(msgspec.json.encode(reply.message)) == {
+        "role": "assistant",
+        "content": "\ufffd!",
+        "reasoning_content": "r\ufffd",
+        "tool_calls": [
+            {
+                "id": "c\ufffd",
+                "type": "mcp",
+                "function": {"name": "f\ufffd", "arguments": "\U0001f600"},
+                "mcp": {"output\ufffd": ["\ufffd"]},
+            }
+        ],
+        "audio": {"id": "a\ufffd"},
+    }
+    assert (reply.text, reply.tool_calls[0].id, call.function.name) == ("\ud83d!", "c\ude00", "f\ud83d")
+
+
 def test_mcp_is_sent_back() -> None:
     """A call that the service made itself goes back with what it said of it."""
     reply = answer(tool_calls=[ToolCall(id="m", type="mcp", mcp={"server_label": "s", "output": {"a": 1}})])

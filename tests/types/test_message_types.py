@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mimetypes
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from zhipu_async.types.messages import (
 )
 
 PNG = b"\x89PNG\r\n\x1a\n"
+OFFICE = "application/vnd.openxmlformats-officedocument."
 
 
 def sent(value: Any) -> Any:
@@ -52,7 +54,10 @@ PARTS: list[tuple[Any, dict[str, Any]]] = [
         {"type": "file", "file": {"file_data": "data:text/plain;base64,Pw==", "filename": "a"}},
     ),
     (FileURLPart.from_url("https://x/a.pdf"), {"type": "file_url", "file_url": {"url": "https://x/a.pdf"}}),
-    (AudioPart.from_bytes(b"RIFF"), {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}),
+    (
+        AudioPart.from_bytes(b"RIFF    WAVE"),
+        {"type": "input_audio", "input_audio": {"data": "UklGRiAgICBXQVZF", "format": "wav"}},
+    ),
     (AudioPart.from_bytes(b"ID3"), {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}}),
     (AudioPart.from_bytes(b"ID3", "wav"), {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "wav"}}),
 ]
@@ -104,6 +109,50 @@ def test_what_is_no_image(data: bytes) -> None:
     with pytest.raises(ConfigError, match="media_type"):
         ImagePart.from_bytes(data)
     assert ImagePart.from_bytes(data, "image/tiff").image_url.url.startswith("data:image/tiff;base64,")
+
+
+@pytest.mark.parametrize(
+    ("start", "format"),
+    [
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "wav"),
+        (b"ID3\x04", "mp3"),
+        (b"\xff\xfb\x90", "mp3"),
+        (b"\xff\xf3\x40", "mp3"),
+    ],
+)
+def test_sounds_are_recognised(start: bytes, format: str) -> None:
+    """The kind of a sound is read from its first bytes."""
+    assert AudioPart.from_bytes(start).input_audio.format == format
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b"OggS\x00\x02",
+        b"fLaC",
+        b"\xff\xf1\x50\x80",  # AAC, whose frames begin much as those of mp3 do
+        b"\xff\xfeh\x00",
+        b"RIFF\x00\x00\x00\x00AVI LIST",
+    ],
+)
+def test_what_is_no_sound(data: bytes) -> None:
+    """Bytes that are neither wav nor mp3 need their format, or are a ConfigError that says so."""
+    with pytest.raises(ConfigError, match="format="):
+        AudioPart.from_bytes(data)
+    assert AudioPart.from_bytes(data, "mp3").input_audio.format == "mp3"
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"), [("a.docx", OFFICE + "wordprocessingml.document"), ("A.MD", "text/markdown")]
+)
+def test_a_documents_type_is_the_same_on_every_machine(
+    name: str, media_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes by the name's ending, and not by what the machine has installed."""
+    monkeypatch.setattr(mimetypes, "guess_type", lambda *_: (None, None))
+    assert str(FilePart.from_bytes(b"", name).file.file_data).startswith(f"data:{media_type};base64,")
 
 
 def test_fields_that_must_be_given() -> None:

@@ -6,7 +6,7 @@ import base64
 import mimetypes
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from pydantic_ai.exceptions import UserError
@@ -128,6 +128,10 @@ async def _part(item: UserContent) -> glm.Part:
             raise UserError(f"{type(item).__name__} cannot be sent to a GLM model")  # a file of another service
 
 
+_SOUND: Mapping[str, Literal["wav", "mp3"]] = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3"}
+"""Media types of the sound that the service takes; of another it is looked for in the sound itself."""
+
+
 def _file(data: bytes, media_type: str, name: str) -> glm.Part:
     """A file in memory, as the kind of part that its media type asks for."""
     match media_type.partition("/")[0]:
@@ -136,7 +140,7 @@ def _file(data: bytes, media_type: str, name: str) -> glm.Part:
         case "video":
             return glm.VideoPart.from_bytes(data, media_type)
         case "audio":
-            return glm.AudioPart.from_bytes(data)
+            return glm.AudioPart.from_bytes(data, _SOUND.get(media_type))
         case _:
             return glm.FilePart.from_bytes(data, f"{name}{mimetypes.guess_extension(media_type) or ''}", media_type)
 

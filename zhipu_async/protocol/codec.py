@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from string import punctuation
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, get_args
 from urllib.parse import quote, urldefrag, urlencode, urlsplit
 
 import msgspec
@@ -18,23 +17,14 @@ from ..telemetry import logger
 from ..types.base import OPTIONS, Request, Transfer
 from ..types.uploads import FileUpload
 from . import tolerant
+from .encoding import encode_json as encode_json
+from .encoding import text_of, unwrapped
 from .endpoint import Call, HTTPRequest
 from .form import Form, form
 
 T = TypeVar("T")
 Text = TypeVar("Text", str, str | None)
 
-
-def _plain(value: Any) -> Any:
-    """What msgspec does not know but the request types allow: any mapping, any sequence."""
-    if isinstance(value, Mapping):
-        return dict(cast("Mapping[str, Any]", value))
-    if isinstance(value, Sequence):
-        return list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OWN_HEADERS = ("authorization", "content-length", "transfer-encoding", "host", "connection")
@@ -82,7 +72,7 @@ def encode(
         headers = merge_headers(headers, _FILE_HEADERS)
     if arguments.header_fields:
         in_headers = {
-            header: str(value)
+            header: text_of(value)
             for name, header in arguments.header_fields.items()
             if (value := getattr(arguments, name)) is not None
         }
@@ -96,11 +86,14 @@ def encode(
     elif endpoint.form:
         fields = {**_fields(arguments, elsewhere), **(arguments.extra_body or {})}
         body = form(fields, _file_fields(type(arguments)), boundary)
-        headers = {**headers, "Content-Type": body.content_type}
+        headers = merge_headers(headers, {"Content-Type": body.content_type})
     else:
         body = _body(arguments, elsewhere)
     if arguments.extra_headers:
-        headers = merge_headers(headers, check_headers(arguments.extra_headers))
+        of_the_call = check_headers(arguments.extra_headers)
+        if isinstance(body, Form) and any(name.lower() == "content-type" for name in of_the_call):
+            raise ConfigError("the content type of an upload is made by the client and cannot be set")
+        headers = merge_headers(headers, of_the_call)
     return HTTPRequest(
         endpoint=endpoint.name,
         method=endpoint.method,
@@ -124,7 +117,7 @@ def _foreign(
 ) -> HTTPRequest:
     """The request for a file of another host: it gets neither the key nor anything of the client's settings."""
     endpoint, arguments = call.endpoint, call.arguments
-    url = str(getattr(arguments, "url", "")).strip()
+    url = text_of(getattr(arguments, "url", "")).strip()
     if not fetchable(url) or not url.isprintable():
         text = "only http and https URLs, with a host in ASCII and without user name and password, can be fetched"
         raise ConfigError(text)
@@ -180,19 +173,6 @@ def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-def encode_json(value: Any) -> bytes:
-    """``value`` as JSON; ConfigError for what JSON or UTF-8 cannot hold."""
-    try:
-        data = _encoder.encode(value)
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"the request holds text that is not Unicode (a lone surrogate): {error.reason}") from error
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise ConfigError(f"the request cannot be written as JSON: {error}") from error
-    if data.find(b"null") >= 0 and (place := _not_finite(msgspec.to_builtins(value, enc_hook=_plain))):
-        raise ConfigError(f"{place} is not a finite number; JSON cannot hold it")
-    return data
-
-
 @lru_cache(maxsize=64)
 def _joined(base_url: str, path: str) -> str:
     return join(base_url, path)
@@ -205,7 +185,7 @@ def join(base_url: str, path: str, parameters: Mapping[str, Any] | None = None) 
     """
     url = f"{base_url.rstrip('/')}/{path.lstrip('/')}" if path else base_url
     given = [
-        (name, _text(item))
+        (name, text_of(item))
         for name, value in (parameters or {}).items()
         for item in (value if isinstance(value, (list, tuple)) else (value,))  # pyright: ignore[reportUnknownVariableType]
         if item is not None
@@ -222,7 +202,7 @@ def join(base_url: str, path: str, parameters: Mapping[str, Any] | None = None) 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """A copy of ``headers``, whose values a repr does not show; ConfigError for what cannot stand in a header (line
     ends, control characters)."""
-    headers = hidden(headers)
+    headers = hidden({name: unwrapped(value) for name, value in headers.items()})
     for name, value in headers.items():
         if not isinstance(value, str) or not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"header {name!r} must be text")
@@ -322,25 +302,7 @@ def _path(template: str, arguments: Request) -> tuple[str, tuple[str, ...]]:
 
 
 def _segment(name: str, value: Any) -> str:
-    text = "" if value is None else _text(value)
+    text = "" if value is None else text_of(value)
     if text in ("", ".", "..") or not text.isprintable():
         raise ConfigError(f"{name}={text!r} cannot stand in a path")
     return quote(text, safe="")
-
-
-def _text(value: Any) -> str:
-    return ("false", "true")[value] if isinstance(value, bool) else str(value)
-
-
-def _not_finite(value: Any, place: str = "the request") -> str | None:
-    """Where ``value`` (of JSON types) holds a NaN or an infinity, which msgspec would silently write as null."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else place
-    if tolerant.is_object(value):
-        members = list(value.items())
-    elif isinstance(value, (list, tuple)):
-        value = cast("list[Any]", value)
-        members = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
-    else:
-        return None
-    return next((found for name, item in members if (found := _not_finite(item, str(name)))), None)

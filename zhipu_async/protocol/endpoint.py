@@ -10,6 +10,7 @@ import msgspec
 
 from ..config import Timeouts
 from ..types.base import Progress, Request
+from .encoding import unwrapped
 from .form import Form
 
 T_co = TypeVar("T_co", covariant=True)  # so that a list may hold calls of several endpoints
@@ -67,7 +68,8 @@ class Call(msgspec.Struct, Generic[T_co], frozen=True):
     @property
     def model(self) -> str | None:
         """The model that is called, for limits and statistics."""
-        return getattr(self.arguments, "model", None)
+        model: str | None = unwrapped(getattr(self.arguments, "model", None))
+        return model
 
 
 class HTTPRequest(msgspec.Struct, frozen=True):

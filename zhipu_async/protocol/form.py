@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import io
-import mimetypes
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from ..errors import ConfigError
-from ..types.uploads import FileSource, FileUpload
+from ..types.uploads import FileSource, FileUpload, media_type_of
+from .encoding import encode_json, unwrapped
 from .tolerant import is_list
 
-_MORE_TYPES = {
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".jsonl": "application/jsonl",
-    ".md": "text/markdown",
-    ".webp": "image/webp",
-    ".m4a": "audio/mp4",
-}
-_ANY = "application/octet-stream"
 
-
-class FilePiece(msgspec.Struct, frozen=True):
+class FilePiece(msgspec.Struct):
     """A file of a form."""
 
     source: FileSource
@@ -35,11 +23,13 @@ class FilePiece(msgspec.Struct, frozen=True):
     """Where an open file stood; None for one that cannot seek, and for what is no open file."""
     name: str = "the file"
     """What errors call it."""
+    spent: bool = False
+    """Whether some of it was read and, as only who opens a path finds out (a pipe), cannot be read again."""
 
     @property
     def rewindable(self) -> bool:
         """Whether it can be read from its beginning again."""
-        return self.start is not None or not hasattr(self.source, "read")
+        return not self.spent and (self.start is not None or not hasattr(self.source, "read"))
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -62,20 +52,22 @@ class Form(msgspec.Struct, frozen=True):
 def form(fields: Mapping[str, Any], files: Collection[str], boundary: str) -> Form:
     """The form of ``fields``; those named in ``files`` are files, the others text.
 
-    A list becomes one part for each element, an object JSON, a bool ``true`` or ``false``. ConfigError for a file that
-    is none.
+    A list becomes one part for each element, an object JSON, a bool ``true`` or ``false``; None is left out.
+    ConfigError for a file that is none, and for what JSON cannot hold.
     """
     pieces: list[bytes | FilePiece] = []
     text = ""
     for name, value in fields.items():
         for element in _elements(value, of_files=name in files):
+            if element is None and name not in files:
+                continue
             text += f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
             if name in files:
                 upload = as_upload(name, element)
                 pieces += [_bytes(f"{text}{_file_head(upload)}\r\n\r\n"), _piece(upload)]
                 text = "\r\n"
             else:
-                text += f"\r\n\r\n{_text(element)}\r\n"
+                text += f"\r\n\r\n{_text(name, element)}\r\n"
     return Form(boundary, (*pieces, _bytes(f"{text}--{boundary}--\r\n")))
 
 
@@ -111,22 +103,10 @@ def as_upload(name: str, value: Any) -> FileUpload:
 
 
 def _file_head(upload: FileUpload) -> str:
-    media_type = upload.media_type or media_type_of(upload.filename or "")
+    media_type = unwrapped(upload.media_type) or media_type_of(upload.filename or "")
     if not media_type.isprintable() or not media_type.isascii():
         raise ConfigError(f"{media_type!r} is no media type")
     return f'; filename="{_quoted(upload.filename or "")}"\r\nContent-Type: {media_type}'
-
-
-def media_type_of(filename: str) -> str:
-    """By the name's ending; ``application/octet-stream`` where that says nothing."""
-    ending = "." + filename.rpartition(".")[2].lower()
-    return _MORE_TYPES.get(ending) or _types().guess_type(f"x{ending}")[0] or _ANY
-
-
-@functools.cache
-def _types() -> mimetypes.MimeTypes:
-    """The built-in table: reading the system's would block the loop."""
-    return mimetypes.MimeTypes(filenames=())
 
 
 def _piece(upload: FileUpload) -> FilePiece:
@@ -157,13 +137,12 @@ def _quoted(text: str) -> str:
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
+def _text(name: str, value: Any) -> str:
+    """Text as it is, also where it is JSON that makes it text (an enum, a date); anything else as JSON."""
+    if type(value) is str:
         return value
-    try:
-        return msgspec.json.encode(value).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{type(value).__name__} cannot stand in a form: {error}") from error
+    data = encode_json(value, name)
+    return msgspec.json.decode(data, type=str) if data.startswith(b'"') else data.decode()
 
 
 def _bytes(text: str) -> bytes:

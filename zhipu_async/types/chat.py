@@ -8,8 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from .base import Request, Response
-from .messages import AssistantMessage, AudioReference, Message
-from .tools import Tool, ToolCall, ToolCallDelta
+from .messages import AssistantMessage, AudioReference, Message, sendable
+from .tools import FunctionCall, Tool, ToolCall, ToolCallDelta
 
 # ---------------------------------------------------------------- requests
 
@@ -263,22 +263,26 @@ class ChatCompletion(ChatAnswer, Folded, kw_only=True, omit_defaults=True, dict=
 
     @property
     def message(self) -> AssistantMessage:
-        """The answer as a message to append to the conversation, with reasoning for preserved thinking."""
+        """The answer as a message to append to the conversation, with reasoning for preserved thinking.
+
+        A copy as it can be sent: a lone surrogate, which a model may write, is U+FFFD in it.
+        """
         message = self._message
         if message is None:
             return AssistantMessage(content="")
         calls = message.tool_calls
         return AssistantMessage(
-            content=message.content or "",
-            reasoning_content=message.reasoning_content or message.reasoning,
-            tool_calls=[
-                ToolCall(id=call.id, type=call.type, function=msgspec.structs.replace(call.function), mcp=call.mcp)
-                for call in calls
-            ]
-            if calls
-            else None,
-            audio=AudioReference(message.audio.id) if message.audio and message.audio.id else None,
+            content=sendable(message.content or ""),
+            reasoning_content=sendable(message.reasoning_content or message.reasoning),
+            tool_calls=[_copy(call) for call in calls] if calls else None,
+            audio=AudioReference(sendable(message.audio.id)) if message.audio and message.audio.id else None,
         )
+
+
+def _copy(call: ToolCall) -> ToolCall:
+    """The call as it can be sent back."""
+    function = FunctionCall(sendable(call.function.name), sendable(call.function.arguments))
+    return ToolCall(id=sendable(call.id), type=sendable(call.type), function=function, mcp=sendable(call.mcp))
 
 
 # ---------------------------------------------------------------- chunks

@@ -6,14 +6,19 @@ Parts made from files, read off the event loop's thread, are in ``attachments``.
 from __future__ import annotations
 
 import base64
-import mimetypes
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar, cast
 
 import msgspec
 
 from ..errors import ConfigError
 from .tools import ToolCall
+from .uploads import media_type_of
+
+T = TypeVar("T")
+
+_MP3 = (b"ID3", *(bytes((0xFF, second)) for second in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)))
+"""How sound of MPEG layer III begins: with tags, or with a frame."""
 
 
 class URL(msgspec.Struct, frozen=True):
@@ -87,8 +92,7 @@ class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
     @classmethod
     def from_bytes(cls, data: bytes, filename: str, media_type: str | None = None) -> Self:
         """A document in memory."""
-        media_type = media_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"
-        return cls(FileReference(file_data=_data_url(data, media_type), filename=filename))
+        return cls(FileReference(file_data=_data_url(data, media_type or media_type_of(filename)), filename=filename))
 
 
 class FileURLPart(msgspec.Struct, frozen=True, tag_field="type", tag="file_url"):
@@ -117,7 +121,7 @@ class AudioPart(msgspec.Struct, frozen=True, tag_field="type", tag="input_audio"
     @classmethod
     def from_bytes(cls, data: bytes, format: Literal["wav", "mp3"] | None = None) -> Self:
         """Sound in memory; wav or mp3 is recognised from its first bytes when it is not given."""
-        return cls(InputAudio(_base64(data), format or ("wav" if data[:4] == b"RIFF" else "mp3")))
+        return cls(InputAudio(_base64(data), format or _audio_format(data)))
 
 
 Part = TextPart | ImagePart | VideoPart | FilePart | FileURLPart | AudioPart
@@ -162,12 +166,55 @@ class ToolMessage(msgspec.Struct, kw_only=True, frozen=True, tag_field="role", t
 Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
+def sendable(value: T) -> T:
+    """Text of a model's as UTF-8 can hold it, also within JSON: a lone surrogate becomes U+FFFD, a pair its character.
+
+    Models write them, and JSON can escape them: what came is sent back without an error that blames the caller.
+    """
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return cast(T, value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    elif isinstance(value, list):
+        return cast(T, [sendable(inner) for inner in cast("list[Any]", value)])
+    elif isinstance(value, dict):
+        return cast(T, {sendable(name): sendable(inner) for name, inner in cast("dict[str, Any]", value).items()})
+    return value
+
+
+def refuse_bytes(messages: Iterable[Message | Mapping[str, Any]]) -> None:
+    """ConfigError for bytes in the place of text, which JSON would carry as base64 without a word."""
+    for message in messages:
+        texts: list[Any] = [_member(message, "content")]
+        if isinstance(texts[0], (list, tuple)):
+            texts = [_member(part, "text") for part in cast("Sequence[Any]", texts[0])]
+        for text in texts:
+            if isinstance(text, (bytes, bytearray, memoryview)):
+                raise ConfigError(
+                    "the text of a message is bytes: decode it to str, or use ImagePart.from_bytes or "
+                    "FilePart.from_bytes"
+                )
+
+
+def _member(value: Any, name: str) -> Any:
+    return cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
 def _data_url(data: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{_base64(data)}"
+
+
+def _audio_format(data: bytes) -> Literal["wav", "mp3"]:
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return "wav"
+    if data.startswith(_MP3):
+        return "mp3"
+    raise ConfigError("cannot tell what kind of sound this is; pass format=, 'wav' or 'mp3'")
 
 
 def _image_type(data: bytes) -> str:

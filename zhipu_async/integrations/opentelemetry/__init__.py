@@ -165,7 +165,8 @@ class _ObservedCall:
             _set_content(self._span, messages.of_answer, answer)
         if isinstance(event, CallFailed) and event.error is not None:
             self._span.set_status(StatusCode.ERROR, str(event.error) if self._observer.capture_content else None)
-        self._measure(event.timing.total or 0.0, attributes)
+        total = event.timing.total
+        self._measure(perf_counter() - self._began if total is None else total, attributes)
 
     def _ending(self, event: CallSucceeded | CallFailed, answer: Any) -> Attributes:
         attributes: Attributes = {}

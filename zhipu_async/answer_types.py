@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import msgspec
 
 from .errors import ConfigError
 from .protocol import tolerant
-from .protocol.schema import schema_of, whole_numbers
+from .protocol.foreign_marks import is_foreign, parts_of
+from .protocol.json_schema import schema_of
 
 T = TypeVar("T")
 _Maker = Callable[[Any], Any]
@@ -23,7 +23,7 @@ WRAPPED = "value"
 """The member under which an answer stands that is no object: ``json_object`` gives objects (chat.md section 1)."""
 
 _REFUSALS = (ValueError, TypeError, msgspec.MsgspecError)
-_IMPOSSIBLE = (TypeError, ValueError, NameError, AttributeError, RuntimeError)
+_IMPOSSIBLE = (TypeError, ValueError, NameError, AttributeError, RuntimeError, ImportError)
 _PROBLEMS_TOLD = 5
 
 
@@ -97,9 +97,20 @@ def _of_msgspec(kind: Any) -> tuple[dict[str, Any], _Maker]:
         try:
             return msgspec.convert(value, kind, str_keys=True)
         except msgspec.ValidationError:
-            return msgspec.convert(whole_numbers(value), kind, str_keys=True)
+            return msgspec.convert(_whole_numbers(value), kind, str_keys=True)
 
     return schema_of(kind), make
+
+
+def _whole_numbers(value: Any) -> Any:
+    """``value`` with numbers like 5.0 as ints: JSON has one kind of number."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if tolerant.is_list(value):
+        return [_whole_numbers(item) for item in value]
+    if tolerant.is_object(value):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    return value
 
 
 def _struct(kind: Any) -> Any:
@@ -108,17 +119,27 @@ def _struct(kind: Any) -> Any:
 
 def _of_pydantic(kind: Any) -> tuple[dict[str, Any], _Maker]:
     from pydantic import TypeAdapter, ValidationError
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Schema(GenerateJsonSchema):
+        def decimal_schema(self, schema: Any) -> dict[str, Any]:
+            """As texts: a number would lose digits. Its limits stay, for the model to see."""
+            either = super().decimal_schema(schema)
+            return {key: value for each in either.get("anyOf", [either]) for key, value in each.items()}
 
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     def make(value: Any) -> Any:
         try:
-            return adapter.validate_json(json.dumps(value))  # JSON, since strict models take no text for a date else
+            try:
+                return adapter.validate_json(json.dumps(value))  # JSON: strict models take no text for a date else
+            except ValidationError:
+                return adapter.validate_json(json.dumps(_whole_numbers(value)))
         except ValidationError as error:
             problems = error.errors(include_url=False)[:_PROBLEMS_TOLD]
             raise ValueError("; ".join(f"{each['msg']} - at `{_path(each['loc'])}`" for each in problems)) from None
 
-    return _with_root(adapter.json_schema()), make
+    return _with_root(adapter.json_schema(schema_generator=Schema)), make
 
 
 def _model(kind: Any) -> Any:
@@ -140,5 +161,6 @@ def _with_root(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_pydantic(kind: Any) -> bool:
-    """Whether ``kind`` is a model of pydantic's, or made of one. pydantic is not imported for that."""
-    return hasattr(kind, "__pydantic_core_schema__") or any(map(_is_pydantic, typing.get_args(kind)))
+    """Whether there are models or marks of pydantic's in ``kind``, and no structs, which pydantic does not know."""
+    parts = list(parts_of(kind))
+    return any(map(is_foreign, parts)) and not any(isinstance(p, type) and issubclass(p, msgspec.Struct) for p in parts)

@@ -44,9 +44,13 @@ class PythonTool(Generic[P, R]):
         description: str | None = None,
         timeout: float | None = None,
     ) -> None:
-        self.function: Callable[P, R] = cast(Any, function).function if isinstance(function, PythonTool) else function
+        function, made = _taken_apart(function)
+        if made is not None:
+            name, description = name or made.name, description or made.signature.description
+            timeout = made.timeout if timeout is None else timeout
+        self.function: Callable[P, R] = function
         self.signature: Signature = signature_of(self.function, name=name, description=description)
-        self.timeout = check_seconds("timeout", timeout)
+        self.timeout: float | None = check_seconds("timeout", timeout)
         functools.update_wrapper(self, self.function, updated=())
 
     @property
@@ -84,6 +88,18 @@ class PythonTool(Generic[P, R]):
         return f"<tool {self.name}>"
 
 
+def _taken_apart(function: Any) -> tuple[Callable[..., Any], PythonTool[..., Any] | None]:
+    """A function without the tool that it is, or that ``functools.partial`` fills in; and that tool."""
+    if isinstance(function, PythonTool):
+        given = cast("PythonTool[..., Any]", function)
+        return given.function, given
+    if isinstance(function, functools.partial):
+        inner, made = _taken_apart(function.func)
+        if made is not None:
+            return functools.partial(inner, *function.args, **function.keywords), made
+    return cast(Any, function), None
+
+
 AnyTool = PythonTool[..., Any] | Callable[..., Any] | Tool | Mapping[str, Any]
 """A function, with or without ``@tool``; one of the service's own tools; or a plain object."""
 
@@ -106,9 +122,10 @@ def tool(
 
     Its parameters need annotations that msgspec can decode: str, int, float, bool, None, enums, Literal, lists, dicts,
     tuples, dataclasses, TypedDicts, msgspec structs, unions of them, dates; ``Annotated[int, msgspec.Meta(ge=0,
-    description="...")]`` constrains and describes, ``Annotated[str, "..."]`` describes. The docstring is the
-    description, and describes parameters too. Parameters that ``functools.partial`` fills in by name are not the
-    model's to choose. ConfigError for what cannot be a tool.
+    description="...")]`` constrains and describes, ``Annotated[str, "..."]`` describes; so do pydantic's ``Field`` and
+    annotated_types, as far as msgspec has words for what they say. The docstring is the description, and describes
+    parameters too. Parameters that ``functools.partial`` fills in by name are not the model's to choose. A tool made
+    of a tool keeps what is not given anew. ConfigError for what cannot be a tool.
     """
 
     def decorate(function: Callable[..., Any]) -> PythonTool[..., Any]:

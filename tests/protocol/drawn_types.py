@@ -86,7 +86,7 @@ whole = st.one_of(
     st.just(int),
     limits(ge=small, lt=small, multiple_of=st.integers(1, 3)).map(lambda meta: Annotated[int, meta]),
     limits(gt=small, le=small).map(lambda meta: Annotated[int, meta]),
-    st.sampled_from([Literal[1], Literal[0, 1, 7], Level]),
+    st.sampled_from([Literal[1], Literal[0, 1, 7], Level, Literal[True], Literal[False, 7]]),
 )
 real = st.one_of(
     st.just(float),

@@ -4,13 +4,17 @@ import asyncio
 import functools
 import inspect
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, TypedDict
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, NewType, TypedDict
 
+import annotated_types
 import msgspec
+import pydantic
 import pytest
 from msgspec import Meta
 
@@ -109,7 +113,7 @@ def test_a_whole_signature() -> None:
                 "default": "celsius",
             },
             "note": {"anyOf": [STRING, {"type": "null"}], "description": "a remark", "default": None},
-            "price": {"type": ["number", "string"], "format": "decimal", "default": "1.5"},
+            "price": {"type": "string", "format": "decimal", "default": "1.5"},
         },
         "required": ["place", "stay", "wish"],
         "additionalProperties": False,
@@ -136,6 +140,10 @@ def add(a: float, b: float) -> float:
     return a + b
 
 
+def add_whole(a: int, b: int) -> int:
+    return a + b
+
+
 def anything(a: Any) -> None: ...
 
 
@@ -157,7 +165,12 @@ INVALID: dict[str, tuple[Callable[..., Any], str, str]] = {
     "half a character as it is": (add, "\ud83d", "the arguments are no JSON: "),
     "nested too deeply": (anything, '{"a":' + "[" * 100_000, "the arguments are no JSON: maximum recursion"),
     "deep, with a float for an int": (nothing, '{"a":' * 900 + "1.0" + "}" * 900, "Object contains unknown field `a`"),
-    "5.0 beside an error": (forecast, '{"days": 1.0}', "Expected `int`, got `float` - at `$.days`"),
+    "5.0 beside an error": (forecast, '{"days": 1.0}', "Object missing required field `place`"),
+    "5.0 before an error": (add_whole, '{"a": 5.0, "b": "x"}', "Expected `int`, got `str` - at `$.b`"),
+    "5.0 before a half": (add_whole, '{"a": 5.0, "b": 0.5}', "Expected `int`, got `float` - at `$.b`"),
+    "5.0 before what is no JSON": (add_whole, '{"a": 5.0, "b": 01.0}', "the arguments are no JSON: JSON is malformed"),
+    "5.0 in a text": (add_whole, '{"a": "5.0", "b": 1}', "Expected `int`, got `str` - at `$.a`"),
+    "a text without an end": (add_whole, '{"a": 5.0, "b": "' + 200_000 * '\\"', "the arguments are no JSON: Input"),
     "too large": (forecast, '{"days": 8}', "Expected `int` <= 7 - at `$.days`"),
     "an unknown choice": (forecast, '{"unit": "K"}', "Invalid enum value 'K' - at `$.unit`"),
 }  # fmt: skip
@@ -171,11 +184,129 @@ def test_invalid_arguments(function: Any, text: str, said: str) -> None:
     assert str(caught.value).startswith(said)
 
 
+WHOLE: list[tuple[str, int]] = [
+    ("5.0", 5), ("5e3", 5000), ("-0.0", 0), ("12345678901234567890.0", 12345678901234567890), ("1e22", 10**22),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "value"), WHOLE)
+def test_whole_numbers_with_a_point(written: str, value: int) -> None:
+    """They are ints with all their digits, and change nothing beside them: decimals keep theirs, texts are texts."""
+
+    def order(count: int, price: Decimal, note: str, more: Any) -> None: ...
+
+    text = f'{{"count": {written}, "price": 12345678901234567.89, "note": "\\"a 1.0", "more": [0.5]}}'
+    assert signature_of(order).decode(text) == {
+        "count": value,
+        "price": Decimal("12345678901234567.89"),
+        "note": '"a 1.0',
+        "more": [0.5],
+    }
+
+
 @pytest.mark.parametrize("text", ["", " \n", "{}", " {} "])
 def test_no_arguments(text: str) -> None:
     """No text at all is no arguments: models write that for functions that take none."""
     assert signature_of(nothing).decode(text) == {}
     assert signature_of(nothing).schema == {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+# ---------------------------------------------------------------- marks of pydantic's and annotated_types'
+
+
+POSITIVE = {"type": "integer", "exclusiveMinimum": 0}
+FOREIGN: dict[str, tuple[Any, dict[str, Any]]] = {
+    "a limit": (Annotated[int, pydantic.Field(gt=0)], POSITIVE),
+    "a type with a limit": (pydantic.PositiveInt, POSITIVE),
+    "a limit of annotated_types": (Annotated[int, annotated_types.Gt(0)], POSITIVE),
+    "several in one": (Annotated[int, annotated_types.Interval(ge=1, lt=3)], {
+        "type": "integer", "minimum": 1, "exclusiveMaximum": 3,
+    }),
+    "a multiple": (Annotated[int, pydantic.Field(multiple_of=5)], {"type": "integer", "multipleOf": 5}),
+    "lengths": (Annotated[list[int], annotated_types.Len(1, 2)], {
+        "type": "array", "items": INTEGER, "minItems": 1, "maxItems": 2,
+    }),
+    "a pattern": (Annotated[str, pydantic.Field(pattern="^a", max_length=3)], {
+        "type": "string", "pattern": "^a", "maxLength": 3,
+    }),
+    "a compiled pattern": (Annotated[str, pydantic.StringConstraints(pattern=re.compile("^a"))], {
+        "type": "string", "pattern": "^a",
+    }),
+    "a description": (Annotated[int, pydantic.Field(le=1, description="how many")], {
+        "type": "integer", "maximum": 1, "description": "how many",
+    }),
+    "further in": (dict[str, list[Annotated[int, pydantic.Field(gt=0)] | None]], {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"anyOf": [POSITIVE, {"type": "null"}]}},
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "schema"), FOREIGN.values(), ids=FOREIGN)
+def test_marks_that_mean_the_same(kind: Any, schema: dict[str, Any]) -> None:
+    """Limits and descriptions apply in whichever words they are given."""
+
+    def take(x: kind) -> None: ...  # pyright: ignore[reportInvalidTypeForm]
+
+    assert properties(take)["x"] == schema
+
+
+def test_a_limit_leaves_the_description_to_the_docstring() -> None:
+    """What a mark of another package says nothing of is said by the docstring; limits are enforced."""
+
+    def take(
+        x: Annotated[int, pydantic.Field(ge=3)], y: Annotated[int, SimpleNamespace(description="not for us")]
+    ) -> None:
+        """Take.
+
+        Args:
+            x: how many
+            y: how much
+        """
+
+    assert properties(take) == {
+        "x": {"type": "integer", "minimum": 3, "description": "how many"},
+        "y": {"type": "integer", "description": "how much"},
+    }
+    with pytest.raises(InvalidArguments, match=r"Expected `int` >= 3 - at `\$.x`"):
+        signature_of(take).decode('{"x": 2, "y": 1}')
+
+
+@dataclass
+class Limited:
+    x: Annotated[int, pydantic.Field(gt=0)]
+
+
+class LimitedStruct(msgspec.Struct):
+    x: Annotated[int, annotated_types.Gt(0)]
+
+
+@pydantic.dataclasses.dataclass
+class OfPydantic:
+    x: Annotated[int, pydantic.Field(gt=0)]
+
+
+ONLY_PYDANTIC: dict[str, Any] = {
+    "a function that checks": Annotated[int, pydantic.AfterValidator(abs)],
+    "a predicate": Annotated[str, annotated_types.Predicate(str.islower)],
+    "another name": Annotated[int, pydantic.Field(gt=0, alias="y")],
+    "a default": Annotated[int, pydantic.Field(default=3)],
+    "a limit that is no number": Annotated[int, pydantic.Field(gt="a")],
+    "a field of a dataclass": Limited,
+    "a field of a struct": list[LimitedStruct],
+    "a dataclass of pydantic's": OfPydantic | None,
+    "a new name": NewType("Positive", Annotated[int, annotated_types.Gt(0)]),
+}
+
+
+@pytest.mark.parametrize("kind", ONLY_PYDANTIC.values(), ids=ONLY_PYDANTIC)
+def test_what_only_pydantic_checks_is_refused(kind: Any) -> None:
+    """It would be passed over in silence: a ConfigError names it, and the way out."""
+
+    def take(x: kind) -> None: ...  # pyright: ignore[reportInvalidTypeForm]
+
+    with pytest.raises(ConfigError, match=r"take: the parameter 'x' .*: msgspec does not check .*msgspec\.Meta"):
+        signature_of(take)
 
 
 # ---------------------------------------------------------------- what can be a tool
@@ -334,6 +465,7 @@ def no_type_with_default(place: 5 = 3) -> None: ...  # type: ignore[valid-type]
 def unfit(place: object) -> None: ...
 def unfit_with_default(place: object = None) -> None: ...
 def unresolvable_member(place: "Broken") -> None: ...
+def with_field(days: int = pydantic.Field(ge=1)) -> None: ...
 def 天气(city: str) -> None: ...
 
 
@@ -356,6 +488,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an annotation that is no expression": (postponed.no_expression, "an annotation cannot be resolved"),
     "a type that is local": (postponed.local(), "'Inner' is not defined.: define its type at module level"),
     "a member of a type that does not exist": (unresolvable_member, "the parameter 'place' is of a type that JSON"),
+    "a mark as the default": (with_field, "the default of 'days' is pydantic's Field: annotate with it"),
     "a name in Chinese": (天气, "'天气' is no name for a tool"),
     "a class": (Stay, "Stay is a class: give a function that makes one, or ask for one with parse"),
     "a struct": (Place, "Place is a class"),

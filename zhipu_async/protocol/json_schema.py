@@ -4,6 +4,7 @@ msgspec's own schemas are narrower or wider than its decoders in places (keys of
 sets, tags of structs that are in no union), and refer to definitions where none is needed. What a schema cannot say:
 
 * Texts of dates, times, durations, UUIDs, bytes, decimals: the format is named, and the decoder checks it.
+* Decimals as numbers are decoded too, but not asked for: JSON in answers is read with the digits that a float holds.
 * What comes twice in a set is one: it counts once towards the lengths that a set may have.
 * What ``__post_init__`` of a class refuses, and what ``_missing_`` of an enum takes.
 * Numbers are those that a float holds, texts are Unicode, and patterns are Python's.
@@ -19,6 +20,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import inspect
 
+from .foreign_marks import check_marks
 from .unsafe_unions import check_unions
 
 _WHOLE = {"pattern": "^-?(0|[1-9][0-9]*)$"}
@@ -49,6 +51,7 @@ class Schemas:
     def write(self, kind: Any) -> dict[str, Any]:
         """The schema of ``kind``; TypeError when it has none."""
         check_unions(kind)
+        check_marks(kind)
         return self._schema(inspect.type_info(kind))
 
     def _schema(self, info: inspect.Type) -> dict[str, Any]:
@@ -88,7 +91,7 @@ class Schemas:
                 return {"anyOf": [self._key(member) for member in info.types]}
             case inspect.IntType() if not _limits(info, _LIMITS):
                 return dict(_WHOLE)
-            case inspect.LiteralType() | inspect.EnumType():
+            case inspect.LiteralType() | inspect.EnumType() if not {bool, type(None)} & set(map(type, _choices(info))):
                 return {"enum": [str(value) for value in _choices(info)]}
             case _:
                 schema = _scalar(info)
@@ -197,7 +200,7 @@ def _scalar(info: inspect.Type) -> dict[str, Any]:
             doc = {"description": doc} if isinstance(info, inspect.EnumType) and (doc := _doc(info)) else {}
             return {**_enum(_choices(info)), **doc}
         case inspect.DecimalType():
-            return {"type": ["number", "string"], "format": "decimal"}
+            return {"type": "string", "format": "decimal"}
         case inspect.UUIDType():
             return {"type": "string", "format": "uuid"}
         case inspect.DateType():
@@ -247,8 +250,8 @@ def _places(items: list[dict[str, Any]], least: int, closed: bool) -> dict[str, 
 
 
 def _enum(choices: list[Any]) -> dict[str, Any]:
-    for kind, name in ((str, "string"), (int, "integer")):
-        if all(isinstance(choice, kind) for choice in choices):
+    for kind, name in ((str, "string"), (int, "integer"), (bool, "boolean")):
+        if all(type(choice) is kind for choice in choices):  # True is an int for isinstance
             return {"type": name, "enum": choices}
     return {"enum": choices}
 
@@ -259,7 +262,7 @@ def _check_numbers(members: list[inspect.Type]) -> None:
         (isinstance(member, inspect.IntType) and bool(_limits(member, _LIMITS)))
         or (
             isinstance(member, (inspect.LiteralType, inspect.EnumType))
-            and any(isinstance(c, int) for c in _choices(member))
+            and any(isinstance(c, int) and not isinstance(c, bool) for c in _choices(member))
         )
         for member in members
     )

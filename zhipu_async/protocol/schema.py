@@ -8,17 +8,23 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Annotated, Any, Union
 
 import msgspec
 
 from ..errors import ConfigError
-from . import tolerant
 from .docstrings import read_docstring
+from .foreign_marks import translated
 from .json_schema import Schemas, schema_of
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_STRING_OR_NUMBER = re.compile(
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'  # one without an end goes to the end, or the time would be quadratic
+    r"|(?<![\w.+-])-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![\w.+-])",
+    re.DOTALL | re.ASCII,
+)
 
 
 class InvalidArguments(ValueError):
@@ -47,24 +53,16 @@ class Signature:
         """
         text = text.strip() or "{}"
         try:
-            found = self._decoder.decode(text)
+            try:
+                found = self._decoder.decode(text)
+            except msgspec.ValidationError:
+                found = self._decoder.decode(_STRING_OR_NUMBER.sub(_whole, text))
         except msgspec.ValidationError as error:
-            found = self._again(text, error)
+            raise InvalidArguments(str(error)) from None
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise InvalidArguments(f"the arguments are no JSON: {error}") from None
         values = ((name, getattr(found, field)) for field, name in self._fields.items())
         return {name: value for name, value in values if value is not msgspec.UNSET}
-
-    def _again(self, text: str, error: msgspec.ValidationError) -> Any:
-        """Once more with numbers like 5.0 as what JSON schema takes them for."""
-        try:
-            given = msgspec.json.decode(text)
-            whole = whole_numbers(given)
-            if repr(whole) != repr(given):
-                return msgspec.convert(whole, self._decoder.type, str_keys=True)
-        except (msgspec.MsgspecError, RecursionError):
-            pass
-        raise InvalidArguments(str(error)) from None
 
     def bind(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """``arguments`` as a call takes them: by position where the function wants that, by name the others."""
@@ -77,10 +75,11 @@ def signature_of(function: Callable[..., Any], *, name: str | None = None, descr
     called, or a ``functools.partial``, of which the parameters that it fills in are not the model's to choose.
 
     The description is the docstring, without its sections, of which that of parameters (Google's style, Sphinx's or
-    numpy's) describes those; so does ``Annotated[str, "text"]`` or msgspec's ``Meta(description=..., ge=...)``.
+    numpy's) describes those; so does ``Annotated[str, "text"]`` or msgspec's ``Meta(description=..., ge=...)``. What
+    pydantic's ``Field`` and the marks of annotated_types say is taken for such.
 
-    ConfigError for a parameter without annotation or of a type that JSON cannot carry, for ``*args`` and ``**kwargs``,
-    for a name that the service does not take (chat.md section 4), and for a class.
+    ConfigError for a parameter without annotation or of a type that JSON cannot carry or only pydantic can check, for
+    ``*args`` and ``**kwargs``, for a name that the service does not take (chat.md section 4), and for a class.
     """
     inner, filled = _inner(function)
     name = name or str(getattr(inner, "__name__", type(inner).__name__))
@@ -95,10 +94,10 @@ def signature_of(function: Callable[..., Any], *, name: str | None = None, descr
     properties: dict[str, Any] = {}
     fields: list[tuple[str, Any, Any]] = []
     for parameter in parameters:
-        annotation = _described(hints[parameter.name])
+        annotation = _described(translated(hints[parameter.name]))
         properties[parameter.name] = member = _member(schemas, annotation, f"{name}: the parameter {parameter.name!r}")
         marks = getattr(annotation, "__metadata__", ())
-        if told.get(parameter.name) and not any(getattr(mark, "description", None) for mark in marks):
+        if told.get(parameter.name) and not any(isinstance(mark, msgspec.Meta) and mark.description for mark in marks):
             member["description"] = told[parameter.name]
         if parameter.default is parameter.empty:
             fields.append((f"p{len(fields)}", annotation, msgspec.NODEFAULT))
@@ -143,6 +142,8 @@ def _parameters(function: Callable[..., Any], filled: set[str], name: str) -> li
         if parameter.annotation is parameter.empty and parameter.name not in filled:
             why = ": make the tool of an instance's method" if parameter.name == "self" else ", so it has no schema"
             raise ConfigError(f"{name}: the parameter {parameter.name!r} has no annotation{why}")
+        if type(parameter.default).__module__ == "pydantic.fields":
+            raise ConfigError(f"{name}: the default of {parameter.name!r} is pydantic's Field: annotate with it")
     return [parameter for parameter in parameters if parameter.name not in filled]
 
 
@@ -208,15 +209,15 @@ def _default(value: Any, annotation: Any) -> dict[str, Any]:
         return {}
 
 
-def whole_numbers(value: Any) -> Any:
-    """``value`` with numbers like 5.0 as ints: JSON has one kind of number."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if tolerant.is_list(value):
-        return [whole_numbers(item) for item in value]
-    if tolerant.is_object(value):
-        return {key: whole_numbers(item) for key, item in value.items()}
-    return value
+def _whole(token: re.Match[str]) -> str:
+    """A number like 5.0 or 1e3 as a whole one, with all its digits; what it is not as it stands."""
+    text = token[0]
+    try:
+        if not float(text).is_integer() or (exact := Decimal(text)) != int(exact):
+            return text
+        return str(int(exact))
+    except (ValueError, ArithmeticError):  # a string, no number, or one that is too long
+        return text
 
 
-__all__ = ["InvalidArguments", "Signature", "schema_of", "signature_of", "whole_numbers"]
+__all__ = ["InvalidArguments", "Signature", "schema_of", "signature_of"]

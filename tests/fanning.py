@@ -226,9 +226,12 @@ class Pulls:
 
     def plain(self) -> Iterable[Call[Any]]:
         """Calls, at once."""
-        while True:
-            self.taken += 1
-            yield call(str(self.taken - 1))
+        try:
+            while True:
+                self.taken += 1
+                yield call(str(self.taken - 1))
+        finally:
+            self.closed = True
 
     async def slow(self) -> Any:
         """Calls, each after a while."""

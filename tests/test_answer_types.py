@@ -158,6 +158,20 @@ class Exact(pydantic.BaseModel, strict=True):
     count: int
 
 
+@dataclass
+class Order:
+    """A dataclass with limits of pydantic's, and a model."""
+
+    count: Annotated[int, pydantic.Field(gt=0, description="how many")]
+    item: Item | None = None
+
+
+class Price(pydantic.BaseModel):
+    """A model with a decimal."""
+
+    amount: Decimal = pydantic.Field(ge=0)
+
+
 class Numbers(pydantic.RootModel[list[int]]):
     """A model that is a list."""
 
@@ -200,6 +214,13 @@ TYPES: list[tuple[Any, Any, Any]] = [
         {"when": "2026-11-20", "color": "red", "pair": [1, 2], "count": 3},
         Exact(when=NOW.date(), color=Color.RED, pair=(1, 2), count=3),
     ),
+    (
+        Exact,
+        {"when": "2026-11-20", "color": "red", "pair": [1, 2.0], "count": 3.0},
+        Exact(when=NOW.date(), color=Color.RED, pair=(1, 2), count=3),
+    ),
+    (Order, {"count": 1, "item": {"theName": "x", "price": 1}}, Order(1, Item(theName="x", price=1))),
+    (Price, {"amount": "12345678901234567.89"}, Price(amount=Decimal("12345678901234567.89"))),
     (dict[str, Item], {"a": {"theName": "x", "price": 1}}, {"a": Item(theName="x", price=1)}),
     (Point, {"x": 1}, Point(1)),
 ]
@@ -240,6 +261,7 @@ WRAPPED: list[tuple[Any, Any, Any]] = [
     (bytes, "aGk=", b"hi"),
     (Any, {"a": 1}, {"a": 1}),
     (None, None, None),
+    (list[Annotated[int, pydantic.Field(gt=0)]], [1, 2.0], [1, 2]),
     (list[Item], [{"theName": "x", "price": 1}], [Item(theName="x", price=1)]),
     (Item | Node, {"name": "a"}, Node(name="a")),
     (Optional[Item], None, None),  # noqa: UP045
@@ -295,6 +317,16 @@ def test_what_the_model_is_told() -> None:
     assert [kind["properties"]["kind"]["enum"] for kind in kinds] == [["cat"], ["dog"]]
     assert answer_type(Strict).schema["additionalProperties"] is False
     assert list(answer_type(Item).schema["properties"]) == ["theName", "price"]
+    assert answer_type(Order).schema["properties"]["count"]["description"] == "how many"
+
+
+def test_decimals_are_asked_for_as_texts() -> None:
+    """JSON numbers are read as floats, which lose digits; a decimal that came as a number is taken all the same."""
+    for kind in (Price, msgspec.defstruct("Cost", [("amount", Decimal)])):
+        answer = answer_type(kind)
+        assert answer.schema["properties"]["amount"]["type"] == "string"
+        assert answer.accept({"amount": 1.5}).amount == Decimal("1.5")
+    assert answer_type(Price).schema["properties"]["amount"]["minimum"] == 0
 
 
 @pytest.mark.parametrize("kind", [Tree, Chain, Node, list[Tree], list[Node], Tree | None])
@@ -345,6 +377,14 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (list[Item], [{"theName": "x"}], "Field required - at `$[0].price`"),
     (Exact, [], "Input should be an object - at `$`"),
     (Point, {"x": -1}, "Input should be greater than or equal to 0 - at `$.x`"),
+    (Order, {"count": 0}, "Input should be greater than 0 - at `$.count`"),
+    (list[Annotated[int, pydantic.Field(gt=0)]], [1, 0], "Input should be greater than 0 - at `$[1]`"),
+    (pydantic.PositiveInt, 0, "Input should be greater than 0 - at `$`"),
+    (
+        Exact,
+        {"when": "2026-11-20", "color": "red", "pair": [1, 2], "count": 1.5},
+        "Input should be a valid integer - at `$.count`",
+    ),
 ]
 
 
@@ -383,18 +423,23 @@ class WithCallable(pydantic.BaseModel):
     call: Callable[[int], int]
 
 
-@dataclass
-class WithModel:
-    """A dataclass of which nobody can make a value: half of it is msgspec's, half pydantic's."""
+class WithModel(msgspec.Struct):
+    """A struct of which nobody can make a value: half of it is msgspec's, half pydantic's."""
 
     item: Item
+
+
+class WithLimit(msgspec.Struct):
+    """A struct with a limit that msgspec would pass over."""
+
+    x: Annotated[int, pydantic.Field(gt=0)]
 
 
 IMPOSSIBLE: list[Any] = [
     object, Plain, list[Plain], Plain | None, Item | Plain, Callable[[int], int], complex, type, len, "Recipe", 5,
     [int], Recipe("x", []), Item(theName="x", price=1), Cat | Strict, Recipe | Menu, datetime.datetime | str,
-    list.__class_getitem__("Nowhere"), Hidden.Struct, Hidden.Model, WithCallable, WithModel, list[WithModel], ...,
-    {"a": int},
+    list.__class_getitem__("Nowhere"), Hidden.Struct, Hidden.Model, WithCallable, WithModel, list[WithModel], WithLimit,
+    ..., {"a": int},
 ]  # fmt: skip
 
 

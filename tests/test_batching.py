@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -29,10 +30,14 @@ from zhipu_async.errors import (
     CreationUnknown,
     DecodeError,
     JournalError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuotaError,
     RateLimitError,
     ServerError,
     TaskFailed,
     TaskTimeout,
+    ZhipuError,
 )
 from zhipu_async.journal import Journal
 from zhipu_async.outcomes import Outcome, RunProgress
@@ -40,7 +45,7 @@ from zhipu_async.polling import KINDS
 from zhipu_async.protocol import batch_lines
 from zhipu_async.resources import Completions, Embeddings, Images, Rerank
 from zhipu_async.simulator import Scenario, Simulator
-from zhipu_async.types.batches import Batch, BatchError
+from zhipu_async.types.batches import Batch, BatchCounts, BatchError, BatchList
 
 PROMPTS = {f"question-{number}": f"What is {number}?" for number in range(12)}
 
@@ -204,6 +209,20 @@ async def test_strange_lines() -> None:
     run = Vendor(answer).run(PROMPTS)
     assert texts(await run.collect()) == {name: f"echo {text}" for name, text in PROMPTS.items()}
     assert run.strays == 12 * 5
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_an_answer_counts_more_than_an_error(turned: bool) -> None:
+    """Of two lines of one call the answer is its outcome, in whichever order they come: it is paid for."""
+
+    def answer(line: Line, times: int) -> bytes:
+        both = [json.dumps(refusal(line, "1302")).encode(), json.dumps(echo(line)).encode()]
+        return b"\n".join(reversed(both) if turned else both)
+
+    vendor = Vendor(answer)
+    run = vendor.run(PROMPTS)
+    assert texts(await run.collect()) == {name: f"echo {text}" for name, text in PROMPTS.items()}
+    assert (vendor.creations(), run.strays) == (1, 12)
 
 
 @pytest.mark.parametrize(
@@ -472,6 +491,29 @@ async def test_a_batch_that_fails_for_good() -> None:
     assert all("too many" in str(outcome.error) for outcome in outcomes)
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("1113", AccountError), ("1220", PermissionDeniedError), ("1308", QuotaError), ("1320", QuotaError)],
+)
+async def test_a_batch_that_the_account_may_not_have(tmp_path: Path, code: str, kind: type[ZhipuError]) -> None:
+    """A batch that fails as a whole for its account ends the run, as a call would; a resumed run sends it again."""
+    path = tmp_path / "journal.jsonl"
+    vendor = Vendor(fault=lambda lines, number: [BatchError(code=code, message="no")] if number == 1 else [])
+    with pytest.raises(kind, match="batch_1 is failed: no"):
+        await vendor.run(PROMPTS, journal=Journal(path)).collect()
+    assert vendor.creations() == 1
+    outcomes = await finish(vendor, path)
+    assert texts(outcomes) == {name: f"echo {text}" for name, text in PROMPTS.items()}
+    assert vendor.creations() == 2
+
+
+async def test_a_batch_that_fails_without_a_code() -> None:
+    """It is sent again: nothing says that it would fail once more."""
+    vendor = Vendor(fault=lambda lines, number: [BatchError(message="try later")] if number == 1 else [])
+    assert all(outcome.ok for outcome in await vendor.run(PROMPTS).collect())
+    assert vendor.creations() == 2
+
+
 async def test_lines_that_are_refused() -> None:
     """A batch that is refused for some of its lines: these have the errors, the others go on without counting it."""
     bad = {"question-4": BatchError(code="1214", line=5, message="bad content", param="body")}
@@ -561,6 +603,164 @@ async def test_results_are_fetched_with_patience() -> None:
     outcomes = await vendor.run(PROMPTS).collect()
     assert all(outcome.ok for outcome in outcomes)
     assert vendor.creations() == 1
+
+
+LISTS: dict[str, tuple[Callable[[list[Batch], str | None], BatchList], bool]] = {
+    "full pages, and no word of more": (
+        lambda batches, after: BatchList(data=_from(batches, after)[:100]),
+        True,
+    ),
+    "more, and no word of where": (lambda batches, after: BatchList(data=[], has_more=True), False),
+    "the same full page over and over": (lambda batches, after: BatchList(data=batches[:100]), False),
+    "a circle": (
+        lambda batches, after: BatchList(data=[], last_id="b" if after == "a" else "a", has_more=True),
+        False,
+    ),
+}
+
+
+def _from(batches: list[Batch], after: str | None) -> list[Batch]:
+    return batches[[batch.id for batch in batches].index(after) + 1 if after else 0 :]
+
+
+@pytest.mark.parametrize("case", LISTS)
+async def test_a_batch_is_missing_only_where_the_list_ends(case: str) -> None:
+    """A lost creation is repeated only where the whole list was read; where it has no end, the run ends."""
+    answer, whole = LISTS[case]
+    vendor = Vendor()
+    old = [Batch(id=f"old-{number}", input_file_id=f"of-{number}", status="completed") for number in range(100)]
+    carry_out = vendor._carry_out
+
+    def listing(name: str, given: Any) -> Any:
+        if name != "GET /batches":
+            return carry_out(name, given)
+        return answer([*old, *vendor.batches.values()], given.after)
+
+    def lose() -> None:
+        raise ConnectionLost("gone")
+
+    vendor._carry_out = listing  # type: ignore[method-assign]
+    vendor.after["POST /batches"] = lose
+    if whole:
+        assert all(outcome.ok for outcome in await vendor.run(PROMPTS).collect())
+    else:
+        with pytest.raises(CreationUnknown):
+            await vendor.run(PROMPTS).collect()
+    assert vendor.creations() == len(vendor.batches) == 1
+
+
+UNKNOWN = [NotFoundError("no such thing", status=404), BadRequestError("no such thing", status=400, code="1214")]
+
+
+@pytest.mark.parametrize("error", UNKNOWN, ids=["404", "1214"])
+@pytest.mark.parametrize("asked_for", ["batch", "file"])
+async def test_what_is_unknown_in_passing(asked_for: str, error: ZhipuError) -> None:
+    """A batch or a file of results that the service does not know once is asked for again, and not paid for again."""
+    vendor = Vendor()
+    answers = Failing(vendor, 2, error)
+    if asked_for == "batch":
+        vendor.wait = answers.wait  # type: ignore[method-assign]
+    else:
+        vendor.before["GET /files/{file_id}/content"] = answers.next
+    assert all(outcome.ok for outcome in await vendor.run(PROMPTS).collect())
+    assert vendor.creations() == 1
+
+
+@pytest.mark.parametrize("error", UNKNOWN, ids=["404", "1214"])
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_batch_that_is_gone(tmp_path: Path, error: ZhipuError, listed: bool) -> None:
+    """A batch that stays unknown is sent anew where the list does not have it either; else the run ends, and the
+    batch can be collected later."""
+    path = tmp_path / "journal.jsonl"
+    vendor = Vendor()
+    before_download(vendor)
+    with pytest.raises(Killed):
+        await vendor.run(PROMPTS, journal=Journal(path)).collect()
+    vendor.before.clear()
+    answers = Failing(vendor, 3, error)
+    vendor.wait = answers.wait  # type: ignore[method-assign]
+    if not listed:
+        vendor.before["GET /batches"] = vendor.batches.clear
+        assert all(outcome.ok for outcome in await finish(vendor, path))
+        assert vendor.creations() == 2
+        return
+    with pytest.raises(type(error)):
+        await finish(vendor, path)
+    assert all(outcome.ok for outcome in await finish(vendor, path))
+    assert vendor.creations() == 1
+
+
+class Failing:
+    """Lets the first ``times`` requests fail."""
+
+    def __init__(self, vendor: Vendor, times: int, error: ZhipuError) -> None:
+        self._wait = vendor.wait
+        self._left = times
+        self._error = error
+
+    def next(self) -> None:
+        """A request."""
+        self._left -= 1
+        if self._left >= 0:
+            raise self._error
+
+    async def wait(self, task: Batch, /, **options: Any) -> Batch:
+        """As of the vendor."""
+        self.next()
+        return await self._wait(task, **options)
+
+
+@pytest.mark.parametrize("status", ["completed", "expired", "cancelled"])
+@pytest.mark.parametrize("times", [1, 9])
+async def test_a_file_that_is_named_late(tmp_path: Path, status: str, times: int) -> None:
+    """A batch with answers and without a file of them is asked for again, then the run ends; nothing is sent again."""
+    path = tmp_path / "journal.jsonl"
+    vendor = Vendor(ends=lambda number: status)
+    wait, left = vendor.wait, [times]
+
+    async def late(task: Batch, /, **options: Any) -> Batch:
+        try:
+            batch = await wait(task, timeout=None, progress=None)
+        except TaskFailed as error:
+            batch = error.answer  # type: ignore[assignment]
+        if left[0]:
+            left[0] -= 1
+            counts = BatchCounts(total=12, completed=12, failed=0)
+            return Batch(id=batch.id, status=status, request_counts=counts)
+        return batch
+
+    vendor.wait = late  # type: ignore[assignment]
+    if times > 3:
+        with pytest.raises(DecodeError, match="names no file"):
+            await vendor.run(PROMPTS, journal=Journal(path)).collect()
+        left[0] = 0
+    assert all(outcome.ok for outcome in await vendor.run(PROMPTS, journal=Journal(path, resume=True)).collect())
+    assert vendor.creations() == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "error_file", "lacks"),
+    [
+        ((12, 12, 0), None, True),
+        ((12, 7, 5), "errors", True),
+        ((12, 12, 12), "errors", False),
+        ((12, 0, 12), "errors", False),
+        ((12, 0, 12), None, False),
+        ((None, 3, None), None, True),
+        ((None, None, None), None, False),
+    ],
+)
+def test_a_batch_without_a_file_of_answers(
+    counts: tuple[int | None, int | None, int | None], error_file: str | None, lacks: bool
+) -> None:
+    """It lacks one where it counts answers beside the errors that have a file."""
+    total, completed, failed = counts
+    told = BatchCounts(total=total, completed=completed, failed=failed)
+    for status in ("completed", "expired", "cancelled"):
+        batch = Batch(id="b", status=status, error_file_id=error_file, request_counts=told)
+        assert service._lacks_file(batch) is lacks
+    for status in ("failed", "in_progress", "finalizing"):
+        assert not service._lacks_file(Batch(id="b", status=status, error_file_id=error_file, request_counts=told))
 
 
 async def test_an_empty_account_ends_the_run() -> None:
@@ -654,6 +854,55 @@ async def test_cancelling() -> None:
     assert {outcome.id for outcome in outcomes if outcome.ok} == {name for name in PROMPTS if name < "question-3"}
     assert {type(outcome.error) for outcome in outcomes if not outcome.ok} == {TaskFailed}
     assert len(outcomes) == 12
+
+
+async def test_cancelling_goes_on_after_a_failure() -> None:
+    """Each batch is cancelled as far as the service does it; then the first error is raised."""
+    vendor = Vendor(gate=asyncio.Event())
+
+    def lose() -> None:
+        if vendor.calls["POST /batches/{batch_id}/cancel"] == 1:
+            raise ConnectionLost("gone")
+
+    vendor.before["POST /batches/{batch_id}/cancel"] = lose
+    run = vendor.run(PROMPTS, most_lines=4)
+    task = asyncio.create_task(run.collect())
+    while len(vendor.waited) < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    with pytest.raises(ConnectionLost):
+        await run.cancel()
+    assert sorted(vendor.cancelled) == ["batch_2", "batch_3"]
+    assert len(await task) == 12
+
+
+async def test_what_was_collected_before_an_error() -> None:
+    """collect() that ends with an error keeps the outcomes that it took: iterating gives them, then the error; it names
+    the batches whose results were not given out."""
+    vendor = Vendor()
+    fetch = vendor.fetch
+
+    async def refuse(call: Any, consume: Any, /) -> Any:
+        if call.arguments.file_id == "batch_1-output":
+            return await fetch(call, consume)
+        while run.progress.done < 6 or run._ready:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        raise AccountError("empty", status=429, code="1113")
+
+    vendor.fetch = refuse  # type: ignore[method-assign]
+    run = vendor.run(PROMPTS, most_lines=6)
+    with pytest.raises(AccountError) as caught:
+        await run.collect()
+    assert "their results were not all given out: batch_2" in "".join(caught.value.__notes__)
+    given_out: list[Outcome[Any]] = []
+
+    async def take() -> None:
+        async for outcome in run:
+            given_out.append(outcome)
+
+    with pytest.raises(AccountError):
+        await take()
+    assert len(given_out) == 6
+    assert all(outcome.ok for outcome in given_out)
 
 
 async def test_progress() -> None:
@@ -840,14 +1089,21 @@ async def test_resuming_with_the_simulator(serve: Serve, tmp_path: Path) -> None
     assert journal_lines(path) == Counter(list(PROMPTS))
 
 
-async def test_resuming_with_another_input(tmp_path: Path) -> None:
-    """Where a batch is not collected yet, a changed input is refused: answers to other questions must not be joined."""
+@pytest.mark.parametrize("silent", ["nobody", "service", "journal"])
+async def test_resuming_with_another_input(tmp_path: Path, silent: str) -> None:
+    """Where a batch is not collected yet, a changed input is refused: answers to other questions must not be joined.
+    The journal says what the input was, and the service says it of batches in journals of earlier versions."""
     path = tmp_path / "journal.jsonl"
     vendor = Vendor()
     before_download(vendor)
     with pytest.raises(Killed):
         await vendor.run(PROMPTS, journal=Journal(path)).collect()
     vendor.before.clear()
+    if silent == "service":
+        vendor.batches["batch_1"].metadata = None
+    elif silent == "journal":
+        path.write_bytes(re.sub(rb',"input":"[^"]*"', b"", path.read_bytes()))
+        assert b'"input"' not in path.read_bytes()
     with pytest.raises(ConfigError, match="batch_1 belongs to an earlier run"):
         await finish(vendor, path, source={**PROMPTS, "question-4": "What is it?"})
     other_order = {"question-0": PROMPTS["question-0"], **dict(reversed(PROMPTS.items()))}

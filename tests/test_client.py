@@ -8,9 +8,10 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import pydantic
 import pytest
 
 from tests.conftest import Serve
@@ -289,6 +290,22 @@ async def test_raw_calls(serve: Serve, ask: Ask) -> None:
     models = await client.request("GET", "models", query=query, response_type=dict[str, Any])
     assert models["object"] == "list"
     assert sim.requests[-1].path.endswith("/models")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        list[Annotated[str, msgspec.Meta(pattern="^a")] | list[int]],
+        dict[str, Annotated[int, pydantic.Field(gt=0)]],
+        pydantic.BaseModel,
+    ],
+)
+async def test_types_that_a_raw_call_cannot_have(serve: Serve, kind: Any) -> None:
+    """What msgspec would break memory with, or not check, is refused before anything is sent."""
+    client, sim = await serve(Scenario())
+    with pytest.raises(ConfigError, match=r"cannot be the type of an answer: msgspec "):
+        await client.request("GET", "models", response_type=kind)
+    assert not sim.requests
 
 
 async def test_any_call_can_give_its_raw_response(serve: Serve, ask: Ask) -> None:

@@ -398,10 +398,19 @@ def test_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com"}, "https://api.example.com/x", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://host/x", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "other"}, "https://host/x", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "::1"}, "http://[::1]:8000/x", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "[::1]"}, "http://[::1]:8000/x", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a, [::1]"}, "http://[::1]/x", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "[::1]:8000"}, "http://[::1]:8000/x", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "::2"}, "http://[::1]:8000/x", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a, 10.0.0.0/8"}, "http://10.1.2.3:8000/x", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "http://11.1.2.3/x", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "fd00::/8, 10.0.0.0/8"}, "http://[fd00::7]/x", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "http://ten.example/x", "http://p:1"),
     ],
 )
 def test_proxies(variables: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy variables count for their schemes, and NO_PROXY exempts hosts and domains."""
+    """The proxy variables count for their schemes, and NO_PROXY exempts hosts, domains, addresses and networks."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert environment_proxy(url) == proxy

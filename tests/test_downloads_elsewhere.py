@@ -18,6 +18,7 @@ from zhipu_async import (
     AsyncZhipuAI,
     AuthenticationError,
     ConfigError,
+    ConnectionLost,
     DecodeError,
     Limits,
     NotFoundError,
@@ -173,6 +174,18 @@ async def test_a_number_as_timeout_holds_for_each_silence_too() -> None:
                 with pytest.raises(RequestTimeout) as caught:
                     await anext(download)
                 assert caught.value.clock == "between"
+
+
+@both_transports
+async def test_a_part_that_nobody_asked_for_is_no_file(transport: str, tmp_path: Path) -> None:
+    """HTTP 206 without a Range in the request is an answer that is cut short; with one it is what was asked for."""
+    handler = answering(b"abc", "video/mp4", "206 Partial Content", "Content-Range: bytes 0-2/100")
+    async with byte_server(handler) as server, client_of(server, transport, max_retries=0) as client:
+        for part in (client.files.content("1"), client.download.to_file(tmp_path / "a", server.url)):
+            with pytest.raises(ConnectionLost, match="206"):
+                await part
+        assert os.listdir(tmp_path) == []
+        assert (await client.download(server.url, extra_headers={"Range": "bytes=0-2"})).content == b"abc"
 
 
 # ---------------------------------------------------------------- other hosts

@@ -537,6 +537,30 @@ def test_a_call_that_is_cancelled_by_other_code_is_not_passed_over(size: int, at
     run(taken())
 
 
+def test_an_input_that_raises_the_end_of_async_inputs_is_not_taken_for_its_end() -> None:
+    """StopAsyncIteration out of a plain iterator is a mistake in it: what is finished is given, then an error comes."""
+
+    class Mistaken:
+        def __init__(self) -> None:
+            self._left = calls(3)
+
+        def __iter__(self) -> Iterator[Any]:
+            return self
+
+        def __next__(self) -> Any:
+            if not self._left:
+                raise StopAsyncIteration
+            return self._left.pop(0)
+
+    async def taken() -> None:
+        outcomes, error = await take_all(fan(Service(), Mistaken(), concurrency=2))
+        assert texts(outcomes) == ["0", "1", "2"]
+        assert isinstance(error, RuntimeError)
+        assert "StopAsyncIteration" in str(error)
+
+    run(taken())
+
+
 def test_an_input_that_is_cancelled_by_other_code_is_not_taken_for_its_end() -> None:
     """CancelledError out of the caller's generator ends the run with an error."""
 

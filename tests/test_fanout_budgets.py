@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +16,9 @@ from tests.fanning import Gate, Pulls, Service, broken, call, calls, drawing, fa
 from tests.virtual_time import run
 from zhipu_async import AsyncZhipuAI
 from zhipu_async.errors import BadRequestError, ConfigError, TokenBudgetSpent
+from zhipu_async.fanout import LAST_WORD
 from zhipu_async.outcomes import RunProgress
+from zhipu_async.protocol.endpoint import Call
 
 # ------------------------------------------------------------ tokens
 
@@ -57,6 +59,47 @@ def test_a_spent_budget_ends_calls_that_sleep() -> None:
     assert isinstance(error, TokenBudgetSpent)
     assert sorted(texts(outcomes)) == ["1", "2"]
     assert service.sent == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_spent_budget_does_not_wait_for_the_input(gated: bool, ordered: bool) -> None:
+    """What is on the wire is finished and given; an input that has nothing for an hour is closed, not waited for."""
+    closed = False
+
+    async def blocked() -> AsyncIterator[Call[Any]]:
+        nonlocal closed
+        try:
+            for one in calls(4):
+                yield one
+            await asyncio.sleep(3600.0)
+        finally:
+            closed = True
+
+    service = Service(seconds=lambda text: 1.0 + int(text), tokens=10, window=Gate(6) if gated else None)
+
+    async def taken() -> None:
+        outcomes, error = await take_all(fan(service, blocked(), ordered=ordered, token_budget=20))
+        assert isinstance(error, TokenBudgetSpent)
+        assert error.tokens == 40
+        assert texts(outcomes) == ["0", "1", "2", "3"]
+        assert asyncio.get_running_loop().time() == pytest.approx(4.0 + LAST_WORD)
+        assert closed
+
+    run(taken())
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_an_input_that_ends_after_the_budget_is_no_error(size: int) -> None:
+    """It has a moment to say that there is nothing more."""
+
+    async def slow() -> AsyncIterator[Call[Any]]:
+        for one in calls(4):
+            yield one
+            await asyncio.sleep(0.5)
+
+    outcomes, error = run(take_all(fan(Service(seconds=0.1, tokens=10), slow(), concurrency=size, token_budget=40)))
+    assert (len(outcomes), error) == (4, None)
 
 
 def test_answers_without_usage_cost_nothing() -> None:

@@ -47,6 +47,7 @@ from zhipu_async.protocol.jsonl import (
     request_hash,
     run_id,
 )
+from zhipu_async.protocol.recorded import told_of
 from zhipu_async.telemetry import Timing
 from zhipu_async.types.base import Request
 from zhipu_async.types.chat import ChatCompletion, ChatMessage, Choice
@@ -708,7 +709,8 @@ async def test_lines_written_during_an_fsync_have_their_own(tmp_path: Path, monk
 
 
 async def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What did not reach the disk is an error at the next line, and at the end of the block."""
+    """What did not reach the disk is an error at the next line, which stands in the file all the same, and at the end
+    of the block; a call that creates something is not said to have begun then."""
     syncs = Syncs(monkeypatch)
     journal = await Journal(tmp_path / "a.jsonl", fsync=0.01).__aenter__()
     syncs.error = OSError(errno.EIO, "Input/output error")
@@ -718,10 +720,14 @@ async def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(JournalError, match="did not reach the disk"):
         journal.record(record("q-1"))
     with pytest.raises(JournalError, match="did not reach the disk"):
+        journal.begin("q-2", hash_of("q-2"))
+    with pytest.raises(JournalError, match="did not reach the disk"):
         await journal.__aexit__(None, None, None)
     syncs.error = None
     async with Journal(tmp_path / "a.jsonl", resume=True) as journal:  # it was closed all the same
-        assert journal.lines == 1
+        assert journal.lines == 2
+        assert journal.recall("q-1", hash_of("q-1")) is not None
+        assert journal.recall("q-2", hash_of("q-2")) is None
 
 
 async def test_an_error_of_the_run_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1010,6 +1016,32 @@ def test_an_error_comes_back(kind: type[ZhipuError]) -> None:
     assert back.value is None
     with pytest.raises(kind):
         back.unwrap()
+
+
+NOT_ASKED: list[tuple[ZhipuError, bool, bool]] = [
+    (errors.PermissionDeniedError("<title>blocked</title>", status=403), True, True),
+    (errors.PermissionDeniedError("no permission", status=403, code="1220"), True, True),
+    (errors.BadRequestError("Method Not Allowed", status=405), True, True),
+    (errors.BadRequestError("bad", status=405, code="1210"), False, False),
+    (errors.BadRequestError("bad", status=400), False, False),
+    (errors.NotFoundError("404 NOT_FOUND", status=200, code="500"), True, True),
+    (errors.NotFoundError("Not Found", status=404, code="404"), True, True),
+    (errors.NotFoundError("no such file", status=404, code="1222"), False, False),
+    (DecodeError("empty", body=""), True, False),
+    (DecodeError("a page", body="\ufeff\n<html>maintenance</html>"), True, False),
+    (DecodeError("cut off", body=' {"choices": ['), False, False),
+    (DecodeError("a list", body="[]"), False, False),
+    (DecodeError("a stream", body='data: {"choices": []}'), False, False),
+    (DecodeError("of unknown text"), False, False),
+]
+
+
+@pytest.mark.parametrize(("error", "again", "creates"), NOT_ASKED)
+def test_what_no_model_was_asked_is_sent_again(error: ZhipuError, again: bool, creates: bool) -> None:
+    """What a gateway, a firewall or a page answered for the service is no result of a call; where the call creates
+    something, an answer that cannot be read may be of what was created."""
+    assert told_of(error, creates=False).again is again
+    assert told_of(error, creates=True).again is creates
 
 
 def test_a_task_that_failed_comes_back_with_its_answer() -> None:

@@ -61,6 +61,25 @@ def test_counts_add_up() -> None:
     assert (found.seconds, found.in_flight, found.concurrency, found.refused) == (2.0, 3, 5, 2)
 
 
+COUNTED: list[tuple[dict[str, int | None], int]] = [
+    ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}, 10),
+    ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 12}, 12),
+    ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": None}, 10),
+    ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 0}, 10),
+    ({"prompt_tokens": 9, "completion_tokens": None}, 9),
+    ({"completion_tokens": 1}, 1),
+    ({}, 0),
+]
+
+
+@pytest.mark.parametrize(("usage", "tokens"), COUNTED)
+def test_tokens_without_a_total_are_added_up(usage: dict[str, int | None], tokens: int) -> None:
+    """Where an answer has no total, or 0, prompt and completion count."""
+    pace = Pace(1)
+    pace.count_tokens(SimpleNamespace(usage=SimpleNamespace(**usage)))
+    assert pace.tokens == tokens
+
+
 def test_before_the_beginning_nothing_is_measured() -> None:
     """All counts are 0, and no end can be estimated."""
     found = measured(Pace(10), 0.0)

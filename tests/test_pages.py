@@ -13,7 +13,7 @@ import pytest
 
 from tests.servers import ByteServer, Conversation, byte_server
 from tests.transport.sending import client_of
-from zhipu_async import APIError, ConnectionLost
+from zhipu_async import APIError, ConnectionLost, DecodeError
 from zhipu_async.pages import Pages
 from zhipu_async.types.files import FileList, FileObject
 
@@ -216,6 +216,50 @@ async def test_a_service_that_repeats_itself_comes_to_an_end(case: str) -> None:
         async with asyncio.timeout(5):
             assert await ids(client.files.list(purpose="batch")) == expected
         assert len(server.requests) <= len(expected) + 1
+
+
+GOING_ON: dict[str, tuple[list[Any], list[str]]] = {
+    "an empty page in the middle": (
+        [
+            {"data": [{"id": "1"}], "last_id": "1", "has_more": True},
+            {"data": [], "last_id": "5", "has_more": True},
+            {"data": [{"id": "6"}], "last_id": "6", "has_more": False},
+        ],
+        ["1", "6"],
+    ),
+    "full pages that tell nothing": (
+        [
+            {"data": [{"id": "1"}, {"id": "2"}]},
+            {"data": [{"id": "3"}, {"id": "4"}], "has_more": None},
+            {"data": [{"id": "5"}]},
+        ],
+        ["1", "2", "3", "4", "5"],
+    ),
+    "full pages, then an empty one": ([{"data": [{"id": "1"}, {"id": "2"}]}, {"data": []}], ["1", "2"]),
+    "a full page that is the last": ([{"data": [{"id": "1"}, {"id": "2"}], "has_more": False}], ["1", "2"]),
+}
+
+
+@pytest.mark.parametrize("case", GOING_ON)
+async def test_a_page_that_does_not_look_like_it_is_followed(case: str) -> None:
+    """A list goes on after an empty page that names a cursor, and after one that is full and tells no end."""
+    pages, expected = GOING_ON[case]
+    left = iter(pages)
+    async with byte_server(paging(lambda _: next(left))) as server, client_of(server) as client:
+        assert [batch.id async for batch in client.batches.list(limit=2)] == expected
+        assert len(server.requests) == len(pages)
+
+
+async def test_a_list_that_goes_in_a_circle_is_an_error() -> None:
+    """Pages that name each other are not asked for ever: each is given once or twice, then a DecodeError ends it."""
+
+    def answer(parameters: dict[str, str]) -> Any:
+        return {"data": [{"id": "2" if parameters.get("after") == "1" else "1"}], "has_more": True}
+
+    async with byte_server(paging(answer)) as server, client_of(server) as client:
+        with pytest.raises(DecodeError, match="does not end"):
+            await ids(client.files.list(purpose="batch"))
+        assert asked(server) == [None, "1", "2"]
 
 
 @pytest.mark.parametrize(("failure", "error"), [(400, APIError), (None, ConnectionLost)])

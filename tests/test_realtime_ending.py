@@ -197,11 +197,11 @@ async def test_heartbeats_keep_a_session() -> None:
 
 
 async def test_a_session_belongs_to_its_loop() -> None:
-    """Reading or sending in another loop is refused before it breaks in odd places."""
+    """Reading, sending or closing in another loop is refused before it breaks in odd places."""
     async with talking() as (realtime, _, _), realtime.connect() as session:
 
         async def use() -> None:
-            for attempt in (anext(session), session.clear_audio()):
+            for attempt in (anext(session), session.clear_audio(), session.close()):
                 with pytest.raises(ClientClosedError, match="event loop"):
                     await attempt
 

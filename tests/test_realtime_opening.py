@@ -102,6 +102,24 @@ async def test_ways_to_a_session(kind: str) -> None:
         assert not foreign.connector.closed
 
 
+async def test_a_refusal_that_stops_half_way_is_closed() -> None:
+    """The clock of the handshake ends it, and its connection with it."""
+    left = asyncio.Event()
+
+    async def handler(talk: Conversation) -> None:
+        await talk.head()
+        await talk.send(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 42\r\n\r\n{")
+        await talk.reader.read()
+        left.set()
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        with pytest.raises(RequestTimeout, match="connect"):
+            await client.realtime.connect(timeout=Timeouts(connect=0.2))
+        async with asyncio.timeout(10):
+            await left.wait()
+        assert client.pool.statistics().in_use == 0
+
+
 REFUSALS: list[tuple[Any, type[Exception], str | None]] = [
     (Refusal("401"), AuthenticationError, "401"),
     (Refusal("1302"), RateLimitError, "1302"),

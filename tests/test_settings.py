@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Serve
-from zhipu_async import AsyncZhipuAI, ConfigError, Limits, Timeouts
+from zhipu_async import APIError, AsyncZhipuAI, ConfigError, Limits, Timeouts
 from zhipu_async.config import environment_proxy, key_and_endpoint
 from zhipu_async.simulator import Scenario
 
@@ -23,6 +23,9 @@ NAN = math.nan
     [
         ("zai", "z"),
         ("https://api.z.ai/api/coding/paas/v4", "z"),
+        ("https://api.z.ai:443/api/paas/v4", "z"),
+        ("https://API.Z.AI/api/paas/v4", "z"),
+        ("https://api.z.ai./api/paas/v4", "z"),
         ("https://open.bigmodel.cn/api/paas/v4/", "b"),
         ("http://gateway:8000", "b"),
         (None, "b"),
@@ -160,6 +163,71 @@ async def test_with_options_can_change_key_and_endpoint(serve: Serve, ask: Ask) 
     assert jwt.headers["Authorization"].startswith("Bearer eyJ")
     assert other.headers["Authorization"] == "Bearer other-key"
     assert coding.path == "/api/coding/paas/v4/chat/completions"
+
+
+BOTH_KEYS = {"ZHIPU_API_KEY": "key-of-bigmodel", "ZAI_API_KEY": "key-of-zai"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "first", "options", "key"),
+    [
+        (BOTH_KEYS, {}, {"base_url": "zai"}, "key-of-zai"),
+        (BOTH_KEYS, {}, {"base_url": "https://API.Z.AI:443/api/paas/v4", "auth": "bearer"}, "key-of-zai"),
+        (BOTH_KEYS, {"base_url": "zai"}, {"base_url": "bigmodel-coding"}, "key-of-bigmodel"),
+        (BOTH_KEYS, {}, {"base_url": "bigmodel-coding"}, "key-of-bigmodel"),
+        (BOTH_KEYS, {}, {"base_url": "http://gateway:8000"}, "key-of-bigmodel"),
+        (BOTH_KEYS, {}, {"base_url": "zai", "api_key": "mine"}, "mine"),
+        (BOTH_KEYS, {"api_key": "mine"}, {"base_url": "zai"}, "mine"),
+        ({"ZHIPU_API_KEY": "same", "ZAI_API_KEY": "same"}, {}, {"base_url": "zai"}, "same"),
+    ],
+)
+def test_a_client_that_moves_to_another_platform_takes_its_key(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], first: Any, options: Any, key: str
+) -> None:
+    """A key of the environment stays on its platform; one that was passed is the user's to place."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    client = AsyncZhipuAI(**first).with_options(**options)
+    assert client._sender.settings.credentials.source == key
+
+
+def test_a_client_cannot_move_to_a_platform_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable to set, and the key of the other platform goes nowhere."""
+    monkeypatch.setenv("ZHIPU_API_KEY", "key-of-bigmodel")
+    with pytest.raises(ConfigError, match="ZAI_API_KEY"):
+        AsyncZhipuAI().with_options(base_url="zai")
+
+
+@pytest.mark.parametrize("host", ["open.bigmodel.cn.", "OPEN.bigmodel.cn", "api.z.ai.:80", "api.z.ai"])
+def test_the_service_is_not_asked_by_http(host: str) -> None:
+    """In whatever way its host is written."""
+    with pytest.raises(ConfigError, match="https"):
+        AsyncZhipuAI("k", base_url=f"http://{host}/api/paas/v4")
+
+
+@pytest.mark.parametrize("given", [[("a", "b")], "a: b", 5])
+async def test_headers_are_a_mapping(given: Any) -> None:
+    """Of a client, of its options, and of one request; of its query, too."""
+    async with AsyncZhipuAI("k", base_url="http://127.0.0.1:9") as client:
+        for make in (
+            lambda: AsyncZhipuAI("k", default_headers=given),
+            lambda: client.with_options(default_headers=given),
+        ):
+            with pytest.raises(ConfigError, match="default_headers must be a mapping"):
+                make()
+        for name in ("headers", "query"):
+            with pytest.raises(ConfigError, match=f"{name} must be a mapping"):
+                await client.request("GET", "/x", **{name: given})
+
+
+@pytest.mark.parametrize("model", [5, {"id": "x"}, ["x"], None])
+async def test_a_request_may_have_a_model_of_any_kind(serve: Serve, model: Any) -> None:
+    """What the body of ``client.request`` calls its model is the service's to judge."""
+    client, sim = await serve(Scenario(api_keys=None))
+    with pytest.raises(APIError):
+        await client.request("POST", "/nowhere", json={"model": model})
+    assert len(sim.requests) == 1
+    assert set(client.statistics()) == {None}
 
 
 @pytest.mark.parametrize(

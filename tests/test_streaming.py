@@ -191,7 +191,7 @@ async def test_reading_on_after_a_wait_was_cancelled(serve: Serve, ask: Ask, vie
 
 @pytest.mark.parametrize("leave", ["break", "close", "drop"])
 async def test_leaving_after_the_finish_reason(serve: Serve, ask: Ask, leave: str) -> None:
-    """Nothing of the answer is missing: the call succeeded, and its tokens count."""
+    """Nothing of the answer is missing: the call succeeded, its tokens count, and its time is the caller's own."""
     client, _ = await serve(Scenario(replies=[Reply("ab", delivery=Delivery(pause=0.05))]))
     stream = await client.chat.completions.create(**ask(stream=True))
     async for last in stream:
@@ -206,6 +206,7 @@ async def test_leaving_after_the_finish_reason(serve: Serve, ask: Ask, leave: st
     found = client.statistics()[ask()["model"]]
     assert (found.successes, found.cancelled) == (1, 0)
     assert found.total_tokens > 0
+    assert found.latency.p50 is None
     assert client.pool.statistics().in_use == 0
 
 

@@ -121,12 +121,13 @@ def test_statistics(events: list[Event], expected: dict[str, Any]) -> None:
     assert statistics(*events) == msgspec.structs.replace(NOTHING, **expected)
 
 
-def test_attempts_count_as_they_begin() -> None:
+def test_attempts_count_as_they_are_sent() -> None:
     """A refusal is a share of the attempts that were made till then, whatever their calls are at."""
     telemetry = Telemetry()
     record = CallRecord(telemetry, CHAT, GLM)
     for attempts in (1, 2):
         record.attempt()
+        record.sent()
         assert telemetry.statistics()[GLM].attempts == attempts
     record.succeed()
     assert telemetry.statistics()[GLM] == msgspec.structs.replace(

@@ -73,6 +73,36 @@ def test_a_tool_of_a_tool() -> None:
     assert add.name == "add"
 
 
+@tool(name="fetch", description="Fetch it.", timeout=3)
+async def look(what: str, unit: str = "C") -> str:
+    """Not told."""
+    return f"{what} in {unit}"
+
+
+FILLED = functools.partial(look, unit="F")
+MADE_ANEW: dict[str, tuple[Any, str, str, float | None]] = {
+    "as it is": (look, "fetch", "Fetch it.", 3),
+    "with another time-out": (tool(timeout=9)(look), "fetch", "Fetch it.", 9),
+    "with another description": (tool(description="Get it.")(look), "fetch", "Get it.", 3),
+    "under another name": (tool(name="get")(look), "get", "Fetch it.", 3),
+    "filled in": (FILLED, "fetch", "Fetch it.", 3),
+    "filled in and made anew": (tool(name="get", timeout=9)(FILLED), "get", "Fetch it.", 9),
+    "made anew and filled in": (functools.partial(tool(name="get")(look), unit="K"), "get", "Fetch it.", 3),
+    "filled in twice": (functools.partial(tool(FILLED), what="it"), "fetch", "Fetch it.", 3),
+}
+
+
+@pytest.mark.parametrize(("given", "name", "description", "timeout"), MADE_ANEW.values(), ids=MADE_ANEW)
+async def test_what_is_not_given_anew_stays(given: Any, name: str, description: str, timeout: float | None) -> None:
+    """A tool made of a tool, or of a partial of one, has its name, description and time-out; and runs."""
+    (made,) = Toolbox([given]).functions.values()
+    assert (made.name, made.signature.description, made.timeout) == (name, description, timeout)
+    assert inspect.iscoroutinefunction(made.function), "it does not go to a thread"
+    arguments = {"what": "it"} if "what" in made.signature.schema["properties"] else {}
+    assert (await made.run(arguments)).startswith("it in ")
+    assert ("unit" in made.signature.schema["properties"]) == (not isinstance(made.function, functools.partial))
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "1"])
 def test_a_timeout_is_a_number_of_seconds(timeout: Any) -> None:
     """Anything else is a ConfigError when the tool is made."""

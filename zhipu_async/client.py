@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from . import config, resources
 from .binding import Downloading, Group
-from .config import Auth, KeySource, Limits, RetryPolicy, Timeouts, hidden
+from .config import Auth, KeySource, Limits, RetryPolicy, Timeouts, hidden, hidden_mapping
 from .dispatch import Dispatcher, RawResponse, Settings
 from .errors import ConfigError
 from .protocol import codec
 from .protocol.endpoint import HTTPRequest
+from .protocol.foreign_marks import check_response_type
 from .runs import Runs
 from .statistics import ModelStatistics, Snapshot
 from .telemetry import Hook, Observer, Telemetry
@@ -125,7 +125,8 @@ class AsyncZhipuAI(Runs):
         connector: BaseConnector | None = None,
         hooks: Iterable[Hook | Observer] = (),
     ) -> None:
-        api_key, proxy, default_headers = hidden(api_key), hidden(proxy), hidden(default_headers)
+        api_key, proxy = hidden(api_key), hidden(proxy)
+        default_headers = hidden_mapping("default_headers", default_headers)
         key, url = config.key_and_endpoint(api_key, base_url)
         limits = limits or Limits()
         settings = Settings(
@@ -148,7 +149,7 @@ class AsyncZhipuAI(Runs):
             opener = SessionPool(limits, ssl=ssl, proxy=_check_proxy(proxy), trust_env=trust_env, connector=connector)
         config.warn_of_plain_text(url, stacklevel=2)
         self._owner = True
-        self._gates = WeakKeyDictionary()
+        self._gates = {}
         self._begin(settings, opener, Telemetry(hooks), Admission(limits))
 
     def _begin(
@@ -179,12 +180,9 @@ class AsyncZhipuAI(Runs):
         default_query: Mapping[str, str] | None = None,
     ) -> Self:
         """A client with other settings that shares connections and statistics; closing it closes nothing."""
-        api_key, default_headers = hidden(api_key), hidden(default_headers)
+        api_key, default_headers = hidden(api_key), hidden_mapping("default_headers", default_headers)
         settings = self._sender.settings
-        if api_key is not None or auth is not None:
-            key = settings.credentials.source if api_key is None else api_key
-            key = key if callable(key) else config.check_key(key)
-            settings = replace(settings, credentials=Credentials(key, auth or settings.credentials.auth))
+        settings = replace(settings, credentials=settings.credentials.elsewhere(api_key, auth, base_url))
         if base_url is not None:
             url = config.resolve_base_url(base_url)
             config.warn_of_plain_text(url, stacklevel=2)
@@ -309,11 +307,13 @@ class AsyncZhipuAI(Runs):
         nowhere else). ``repeatable``: whether the call creates nothing and may be repeated after a broken connection;
         by default only GET and HEAD. The answer comes as :class:`RawResponse`, or decoded into ``response_type``.
         """
-        headers, query = hidden(headers), hidden(query)
+        check_response_type(response_type)
+        headers, query = hidden_mapping("headers", headers), hidden_mapping("query", query)
         method = method.upper()
         if not method.isascii() or not method.isalpha():
             raise ConfigError(f"{method!r} is no HTTP method")
         settings = self._sender.settings
+        model: object = json.get("model") if isinstance(json, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         request = HTTPRequest(
             endpoint=f"{method} {path.partition('?')[0]}",
             method=method,
@@ -323,7 +323,7 @@ class AsyncZhipuAI(Runs):
             timeouts=Timeouts.of(
                 settings.timeout if timeout is None else timeout, stream=False, default=settings.timeouts
             ),
-            model=json.get("model") if isinstance(json, dict) else None,  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            model=model if isinstance(model, str) else None,
             creates=method not in ("GET", "HEAD") if repeatable is None else not repeatable,
         )
         answer = await self._sender.raw(request)

@@ -8,8 +8,9 @@ import re
 import urllib.request
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 Auth = Literal["bearer", "jwt"]
 KeySource = str | Callable[[], Awaitable[str]]
-"""An API key, or an async callable that gives the current one (key rotation): it is awaited before every attempt."""
+"""An API key, or an async callable that gives the current one: before every attempt, within ``Timeouts.connect``."""
 
 PLATFORMS: Mapping[str, str] = MappingProxyType(
     {
@@ -46,7 +47,6 @@ _LOCAL_ZONES = (
     "test", "example", "invalid",
 )  # fmt: skip
 """Last labels of names that the public network does not have."""
-_SERVICE_HOSTS = frozenset(urlsplit(url).hostname for url in PLATFORMS.values())
 
 
 class PlainTextWarning(UserWarning):
@@ -74,6 +74,13 @@ def hidden(value: T) -> T:
     return value
 
 
+def hidden_mapping(name: str, value: Any) -> Any:
+    """A mapping whose values a repr does not show, or None; ConfigError for what is neither."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(f"{name} must be a mapping, such as a dict, not {type(value).__name__}")
+    return hidden(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """The clocks of a call, in seconds; None switches one off. The error of a clock that fires names it.
@@ -83,7 +90,7 @@ class Timeouts:
     """
 
     connect: float | None = 10.0
-    """Name look-up, TCP and TLS of one new connection."""
+    """Name look-up, TCP and TLS of one new connection; also how long an async source of the key may take."""
     pool: float | None = None
     """Waiting for a connection of the pool."""
     first_byte: float | None = 300.0
@@ -187,7 +194,7 @@ class Limits:
 
 _KEY = re.compile(r"(?<![\w.-])[0-9A-Za-z]{16,}\.[0-9A-Za-z]{8,}(?![\w.-])")
 """The usual form of a key, ``<id>.<secret>`` (README.md section 2)."""
-_LONG_KEY = 8
+LONG_KEY = 8
 """Characters from which on what looks like the key in force is one."""
 
 
@@ -195,7 +202,7 @@ def without_keys(text: str, key: object = None) -> str:
     """``text`` with *** for what has the form of a key, and for ``key`` and those of the environment."""
     variables = variables_of()
     for found in (key, *(variables[name] for name in KEY_VARIABLES)):
-        if isinstance(found, str) and len(found.strip()) >= _LONG_KEY:
+        if isinstance(found, str) and len(found.strip()) >= LONG_KEY:
             text = text.replace(found.strip(), "***")
     return _KEY.sub("***", text)
 
@@ -268,7 +275,7 @@ def resolve_base_url(value: str, key: object = None) -> str:
         raise ConfigError(f"unknown endpoint {told}: use a URL or one of {', '.join(PLATFORMS)}")
     if "?" in url or "#" in url:
         raise ConfigError("base_url must not hold a query or fragment; use extra_query for parameters of a call")
-    if parts.scheme == "http" and parts.hostname in _SERVICE_HOSTS:
+    if parts.scheme == "http" and platform_of(url):
         raise ConfigError(f"{parts.hostname} is reached by https: by http everybody on the way could read the key")
     return url
 
@@ -276,7 +283,7 @@ def resolve_base_url(value: str, key: object = None) -> str:
 def warn_of_plain_text(url: str, stacklevel: int) -> None:
     """PlainTextWarning for an http URL, unless its host is this machine or of a private network."""
     parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
+    host = _host(url)
     try:
         public = ip_address(host.partition("%")[0]).is_global
     except ValueError:
@@ -284,6 +291,16 @@ def warn_of_plain_text(url: str, stacklevel: int) -> None:
     if parts.scheme == "http" and public:
         text = f"the key travels to {parts.netloc} over http, where everybody on the way can read it: use https"
         warnings.warn(text, PlainTextWarning, stacklevel=stacklevel + 1)
+
+
+def _host(url: str) -> str:
+    """The host of a URL as names are compared: in lower case, without the dot of the root."""
+    return (urlsplit(url).hostname or "").rstrip(".")
+
+
+def platform_of(url: str) -> str | None:
+    """The platform of a URL, in whatever way its host is written; None for a host that is not the service's."""
+    return next((name for name in URL_VARIABLES if _host(PLATFORMS[name]) == _host(url)), None)
 
 
 def root_url(base_url: str) -> str:
@@ -324,8 +341,7 @@ def chosen_settings(
 ) -> Chosen:
     """Which variables give the key, where none is given, and the endpoint; ConfigError for a bad URL."""
     environment = variables_of(environment)
-    host = "" if base_url is None else urlsplit(resolve_base_url(base_url, api_key)).netloc
-    platform = next((name for name in URL_VARIABLES if urlsplit(PLATFORMS[name]).netloc == host), None)
+    platform = None if base_url is None else platform_of(resolve_base_url(base_url, api_key))
     key_variable = None
     wanted = KEY_VARIABLES.items() if api_key is None else ()
     for variable, home in sorted(wanted, key=lambda item: item[1] != platform):
@@ -357,16 +373,25 @@ def environment_proxy(url: str) -> str | None:
 
     ALL_PROXY often names a SOCKS proxy, which aiohttp cannot speak to: then it does not count.
     """
-    parts = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    host = parts.netloc.rpartition("@")[2]
-    if urllib.request.proxy_bypass(host):
+    parts, proxies = urlsplit(url), urllib.request.getproxies()
+    host = parts.hostname or ""
+    exempt = map(urllib.request.proxy_bypass, (parts.netloc.rpartition("@")[2], host))
+    if any(exempt) or _in_networks(host, proxies.get("no", "")):
         return None
     proxy = proxies.get(parts.scheme)
     if not proxy:
         shared = proxies.get("all", "")
         proxy = "" if shared.lower().startswith("socks") else shared
     return Secret(proxy if "://" in proxy else f"http://{proxy}") if proxy else None
+
+
+def _in_networks(host: str, networks: str) -> bool:
+    """Whether ``host`` is an address of one of the ``networks``, such as ``10.0.0.0/8, ::1``."""
+    for network in networks.split(","):
+        with suppress(ValueError):
+            if ip_address(host) in ip_network(network.strip(" []"), strict=False):
+                return True
+    return False
 
 
 def proxy_variables(url: str) -> list[str]:

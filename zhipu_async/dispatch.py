@@ -60,7 +60,7 @@ class Settings:
     @property
     def account(self) -> Hashable:
         """What the limits of the service are bound to."""
-        return self.base_url, self.credentials.source
+        return self.base_url, self.credentials.account
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class Dispatcher:
         """The answer of ``call`` as a stream, once the first frame that says something has arrived."""
         request, record = self._begin(self.request(call), call.arguments)
         limits = self.settings.limits
+        censor = partial(self.settings.credentials.censor, request.headers)
         new_reader: Any = partial(_ObservedReader, record) if record.observed else ChunkReader
 
         async def receive(exchange: Exchange) -> Stream[C, R]:
@@ -131,7 +132,7 @@ class Dispatcher:
                 if reader.started or reader.complete or reader.failure is not None:
                     if reader.spoke:
                         record.first_token()
-                    return Stream(exchange, reader, ready, unread, record)
+                    return Stream(exchange, reader, ready, unread, record, censor)
                 data, unread = unread or await exchange.read(), b""
 
         return await self.hinted(call, self._transport.send(request, receive, record))

@@ -10,18 +10,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import GeneratorType
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from .config import check_count
-from .errors import (
-    AccountError,
-    AuthenticationError,
-    ClientClosedError,
-    ConfigError,
-    QuotaError,
-    TokenBudgetSpent,
-    ZhipuError,
-)
+from .errors import AccountError, AuthenticationError, ClientClosedError, ConfigError, QuotaError, ZhipuError
 from .items import Calls, Item, Prompts, Source
 from .journal import Journal
 from .ledger import Entry, Ledger
@@ -36,6 +29,8 @@ FATAL = (AuthenticationError, AccountError, QuotaError, ClientClosedError)
 """Errors that every further call would meet: they end the run."""
 WORKERS = 1000
 """So many calls may rest (refused, or between repeats) before fewer are taken from the input than are on the wire."""
+LAST_WORD = 1.0
+"""Seconds that an input has to say that it has ended, once the budget is spent and nothing is on the wire."""
 
 Leaving = Literal["stop", "drain"]
 
@@ -109,6 +104,7 @@ class FanOut(Generic[T]):
         journal: Journal | None = None,
     ) -> None:
         self._run = _Run[T](Source(source, parameters), options, send, window, journal)
+        self._run.generator = source if isinstance(source, GeneratorType) else None
         self._entered = False
 
     @property
@@ -170,7 +166,7 @@ class _Run(Generic[T]):
         self._send = send
         self._window = window
         self._ledger = Ledger[T](journal, dedupe=options.dedupe)
-        self._pace = Pace(options.total)
+        self._pace = Pace(options.total, options.token_budget)
         self._begun = self._exhausted = self._stopping = False
         self._doors = asyncio.Lock()
         """Held while the run begins and ends."""
@@ -181,6 +177,8 @@ class _Run(Generic[T]):
         self._recalled: set[asyncio.Task[None]] = set()
         """Workers that were ended while their call was not on the wire."""
         self.outbox = Outbox[T](options.window, ordered=options.ordered)
+        self.generator: GeneratorType[Any, Any, Any] | None = None
+        """The input, where it is one: to be closed as an async one is."""
 
     async def begin(self) -> None:
         """Open the journal and start; a second time does nothing."""
@@ -245,6 +243,8 @@ class _Run(Generic[T]):
         async with self._doors:
             try:
                 await self._source.close()
+                if self.generator is not None:
+                    self.generator.close()
             finally:
                 await self._ledger.close(self._failure)
 
@@ -290,15 +290,16 @@ class _Run(Generic[T]):
         for workers in (self._workers, self._taking, self._recalled):
             workers.discard(worker)
         if not worker.cancelled():
-            if (error := worker.exception()) is not None:
+            if isinstance(error := worker.exception(), StopAsyncIteration):  # it would look like the end of the run
+                error = RuntimeError("the input raised StopAsyncIteration").with_traceback(error.__traceback__)
+            if error is not None:
                 self.stop(error)
         elif not expected:
             self.stop(RuntimeError("a call of the run was cancelled by other code"))
         if not self._workers:
             if self._window is not None:
                 self._window.on_start = None
-            if isinstance(self._failure, TokenBudgetSpent):
-                self._failure = self._overspent()  # by what was still on the wire, too
+            self._failure = self._pace.updated(self._failure)  # by what was still on the wire, too
             self._tell()
             self.outbox.close()
 
@@ -306,6 +307,8 @@ class _Run(Generic[T]):
         while not (self._stopping or self._exhausted):
             self._taking.add(_here())
             await self.outbox.room()
+            if self._pace.overspent is not None:
+                self._loop.call_later(LAST_WORD, self._end_when_spent)
             item = await self._source.next()
             began = self._loop.time()
             self._taking.discard(_here())
@@ -313,24 +316,22 @@ class _Run(Generic[T]):
                 self._exhausted = True
                 for other in self._taking:
                     other.cancel()  # there is nothing left for it
-            elif self._budget_is_spent:
-                self.stop(self._overspent())
+            elif (spent := self._pace.overspent) is not None:
+                self.stop(spent)
             elif not self._stopping:
                 await self._carry_out(item, began)
-
-    @property
-    def _budget_is_spent(self) -> bool:
-        return self._options.token_budget is not None and self._pace.tokens >= self._options.token_budget
-
-    def _overspent(self) -> TokenBudgetSpent:
-        budget, tokens = self._options.token_budget or 0, self._pace.tokens
-        return TokenBudgetSpent(f"{tokens} tokens were used of {budget}", budget=budget, tokens=tokens)
 
     def _count_tokens(self, value: object) -> None:
         """Those of an answer; when the budget is spent by them, calls that wait are not sent any more."""
         self._pace.count_tokens(value)
-        if self._budget_is_spent and not all(map(self._on_the_wire, self._workers - self._taking - {_here()})):
-            self.stop(self._overspent())
+        spent = self._pace.overspent
+        if spent is not None and not all(map(self._on_the_wire, self._workers - self._taking - {_here()})):
+            self.stop(spent)
+
+    def _end_when_spent(self) -> None:
+        """The budget is spent: where nothing is on the wire, an input that has nothing at the moment is not awaited."""
+        if self._workers == self._taking and self._workers and not (self._stopping or self._exhausted):
+            self.stop(self._pace.overspent)
 
     async def _carry_out(self, item: Item[T], began: float) -> None:
         ledger, loop = self._ledger, self._loop

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from .errors import ZhipuError
+from .errors import TokenBudgetSpent, ZhipuError
 from .protocol.endpoint import Call
 
 T = TypeVar("T")
@@ -81,8 +81,9 @@ class RunProgress:
 class Pace:
     """Counts the outcomes of a run and how fast they come. ``now`` is seconds of one clock that never goes back."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, budget: int | None = None) -> None:
         self.total = total
+        self._budget = budget
         self.done = self.failed = self.replayed = self.tokens = 0
         self._began = self._now = self._told = 0.0
         self._samples: deque[tuple[float, int, int]] = deque()
@@ -105,7 +106,21 @@ class Pace:
 
     def count_tokens(self, value: object) -> None:
         """The tokens that an answer says it used."""
-        self.tokens += getattr(getattr(value, "usage", None), "total_tokens", None) or 0
+        usage = getattr(value, "usage", None)
+        total, *parts = (getattr(usage, f"{name}_tokens", None) or 0 for name in ("total", "prompt", "completion"))
+        self.tokens += total or sum(parts)
+
+    @property
+    def overspent(self) -> TokenBudgetSpent | None:
+        """The error that the tokens so far are; None while they are fewer than the budget."""
+        if self._budget is None or self.tokens < self._budget:
+            return None
+        text = f"{self.tokens} tokens were used of {self._budget}"
+        return TokenBudgetSpent(text, budget=self._budget, tokens=self.tokens)
+
+    def updated(self, failure: BaseException | None) -> BaseException | None:
+        """``failure``; where that is a spent budget, with all tokens so far."""
+        return self.overspent if isinstance(failure, TokenBudgetSpent) else failure
 
     def due(self) -> bool:
         """Whether the progress hook is to be called; at most ten times a second."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from .types.base import Request
+from .types.paging import next_page
 
 T_co = TypeVar("T_co", covariant=True)
 Page = TypeVar("Page")
@@ -43,8 +44,12 @@ class Pages(Coroutine[Any, Any, Page], Generic[Page, Item]):
                 yield item
 
     async def pages(self) -> AsyncIterator[Page]:
-        """The pages, one after another, to the end or to one that is as the page before it."""
+        """The pages, one after another, to the end or to one that is as the page before it.
+
+        DecodeError where they lead back to a page that was there before.
+        """
         request: Request | None = self._request
+        used: set[str] = set()
         before: list[Any] = []
         while request is not None:
             page = await self._ask(request)
@@ -54,7 +59,7 @@ class Pages(Coroutine[Any, Any, Page], Generic[Page, Item]):
             if items and items == before:
                 return
             yield page
-            request, before = cast(PageLike[Item], page).following(request), items
+            request, before = next_page(page, request, used), items
 
     def _coroutine(self) -> Coroutine[Any, Any, Page]:
         if self._asking is None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 from .config import check_seconds
 from .errors import APIError, ClientClosedError, ConfigError, PoolFull, RequestTimeout, TaskTimeout, TransportError
@@ -69,7 +68,7 @@ class Poller:
     def __init__(self, send: Send, rate: float, gates: Gates | None = None) -> None:
         self._send = send
         self._rate = rate
-        self._gates: Gates = WeakKeyDictionary() if gates is None else gates
+        self._gates: Gates = {} if gates is None else gates
         """One for each loop, shared with other pollers."""
 
     async def wait(self, task: Standing, timeout: float | None, progress: Callable[[Any], object] | None) -> Any:
@@ -196,8 +195,8 @@ class Gate:
         self._let_through()
 
 
-Gates: TypeAlias = WeakKeyDictionary[asyncio.AbstractEventLoop, Gate]
-"""The gates of a client, one for each loop."""
+Gates: TypeAlias = dict[asyncio.AbstractEventLoop, Gate]
+"""The gates of a client, one for each loop; a plain dict, whose operations are atomic for loops of other threads."""
 
 
 def _ended(answer: Standing) -> bool:

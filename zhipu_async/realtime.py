@@ -94,8 +94,7 @@ class RealtimeSession:
             raise StopAsyncIteration
         if self._reading:
             raise StreamConsumed("two tasks read this session at the same time")
-        if asyncio.get_running_loop() is not self._loop:
-            raise ClientClosedError("a session belongs to the event loop that it was opened on")
+        self._check_loop()
         self._reading = True
         try:
             frame = await self._socket.receive()
@@ -136,8 +135,7 @@ class RealtimeSession:
         is broken, ClientClosedError after ``close``.
         """
         text = encode(event)
-        if asyncio.get_running_loop() is not self._loop:
-            raise ClientClosedError("a session belongs to the event loop that it was opened on")
+        self._check_loop()
         await self._socket.send(text)
 
     async def update_session(self, session: SessionConfig | Mapping[str, Any]) -> None:
@@ -199,6 +197,7 @@ class RealtimeSession:
 
     async def close(self) -> None:
         """Close the session; a task that iterates comes to its end. Closing twice does no harm."""
+        self._check_loop()
         self._ended = True
         await self._socket.close()
 
@@ -211,6 +210,10 @@ class RealtimeSession:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise ClientClosedError("a session belongs to the event loop that it was opened on")
 
     def _leave(self) -> None:
         self._ended = True

@@ -66,7 +66,7 @@ class ModelStatistics(msgspec.Struct, frozen=True):
     streams: int
     """Successes that were streams with something in them."""
     attempts: int
-    """Attempts that began, those of calls under way included."""
+    """Attempts that were sent, those of calls under way included."""
     refused: int
     """Attempts answered with HTTP 429 or a 429 code."""
     errors: dict[str, int]

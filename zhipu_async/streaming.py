@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from .errors import (
@@ -56,7 +56,13 @@ class Stream(Generic[C, R]):
     """
 
     def __init__(
-        self, source: Source, reader: ChunkReader[C, R], ready: list[C], unread: bytes, record: CallRecord
+        self,
+        source: Source,
+        reader: ChunkReader[C, R],
+        ready: list[C],
+        unread: bytes,
+        record: CallRecord,
+        censor: Callable[[ZhipuError], None] | None = None,
     ) -> None:
         self._source: Source | None = source
         self._reader = reader
@@ -65,6 +71,8 @@ class Stream(Generic[C, R]):
         self._unread = unread
         """What came with the first chunk: it is not to wait until all that is decoded."""
         self._record = record
+        self._censor = censor
+        """Takes out of an error what it quotes of the key."""
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._exhausted = False
@@ -139,7 +147,7 @@ class Stream(Generic[C, R]):
             self._take(data)
 
     def _fail(self, error: ConnectionLost | RequestTimeout) -> None:
-        """The connection broke: what had arrived is a truncated stream, if its finish reason is missing; a clock that
+        """The connection broke: what had arrived is a truncated stream, if its last chunk is missing; a clock that
         fired keeps its own class."""
         if isinstance(error, RequestTimeout):
             self._reader.fail(error)
@@ -163,6 +171,8 @@ class Stream(Generic[C, R]):
                 source.close()
         usage, reason = reader.ending
         if reader.failure is not None:
+            if self._censor is not None:
+                self._censor(reader.failure)
             self._timing = self._record.fail(reader.failure, usage)
         elif self._timing is None:
             self._timing = self._record.succeed(usage, reason)
@@ -255,13 +265,15 @@ class Stream(Generic[C, R]):
         self._leave()
 
     def _drop(self) -> None:
-        """Close the connection of what nobody reads on; behind its finish reason, nothing of an answer is missing."""
+        """Close the connection of what nobody reads on; behind its last chunk, nothing of an answer is missing."""
         source, self._source = self._source, None
         if source is not None:
             source.close()
             usage, reason = self._reader.ending
-            finished, record = self._reader.finished, self._record
-            self._timing = record.succeed(usage, reason) if finished else record.fail(None, usage)
+            if self._reader.finished:
+                self._timing = self._record.succeed(usage, reason, read_to_end=False)
+            else:
+                self._timing = self._record.fail(None, usage)
 
     def __del__(self) -> None:
         # Dropped by `break`: aiohttp's own response would stay open until the garbage collector came. Silent, since

@@ -162,7 +162,7 @@ class Telemetry:
             _ask(hook, hook, event)
 
     def attempt(self, model: str | None) -> None:
-        """Count an attempt as it begins: refusals are told at once, and are a share of what was tried till then."""
+        """Count an attempt as it is sent: refusals are told at once, and are a share of what was tried till then."""
         self._tally(model).attempts += 1
 
     def _tally(self, model: str | None) -> Tally:
@@ -246,8 +246,11 @@ class CallRecord:
     def attempt(self) -> None:
         """An attempt begins."""
         self.attempts += 1
-        self._telemetry.attempt(self.model)
         self._first_byte = self._first_token = None
+
+    def sent(self) -> None:
+        """The turn of an attempt has come: it counts."""
+        self._telemetry.attempt(self.model)
 
     def first_byte(self) -> None:
         """The head of the answer arrived."""
@@ -266,11 +269,21 @@ class CallRecord:
         """An attempt failed; ``delay`` is the sleep before the next."""
         self._emit(AttemptFailed(self.endpoint, self.model, self.attempts, seconds, error, delay), None)
 
-    def succeed(self, usage: TokenUsage | None = None, finish_reason: str | None = None, answer: Any = None) -> Timing:
-        """The answer is complete. With the finish reason ``network_error`` that is a failure (chat.md section 5)."""
+    def succeed(
+        self,
+        usage: TokenUsage | None = None,
+        finish_reason: str | None = None,
+        answer: Any = None,
+        *,
+        read_to_end: bool = True,
+    ) -> Timing:
+        """The answer is complete. With the finish reason ``network_error`` that is a failure (chat.md section 5).
+
+        One that was not ``read_to_end`` has no total: it would be a time of the caller's own.
+        """
         if finish_reason == "network_error":
             return self.fail(StreamFailed(), usage, answer)
-        timing = self.timing
+        timing = self.timing if read_to_end else msgspec.structs.replace(self.timing, total=None)
         if not self._ended:
             self._ended = True
             self._emit(CallSucceeded(self.endpoint, self.model, timing, usage, finish_reason), answer)

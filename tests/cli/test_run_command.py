@@ -361,6 +361,19 @@ async def test_stale_failures_are_removed(service: Service, folder: Path) -> Non
     assert names(folder) == ["in.jsonl", "out.jsonl"]
 
 
+@pytest.mark.parametrize("refused", ["1113", "1301"])
+async def test_a_run_that_is_cut_short_leaves_the_failed_calls_alone(service: Service, refused: str) -> None:
+    """Those that an earlier run found stay in the file of --errors while a resumed one does not come to its end."""
+    await service(Scenario(replies=[Refusal(refused), Refusal("1113", times=None)]))
+    prompts(3)
+    write("failed.jsonl", call())
+    before = content("failed.jsonl")
+    done = await invoke(*RUN, "--resume", "--errors", "failed.jsonl", "--concurrency", "1")
+    assert done.code == 1
+    assert content("failed.jsonl") == before
+    assert "to be run again" not in done.errors
+
+
 async def test_another_run_is_not_resumed(service: Service) -> None:
     """The output of other calls is refused, before anything is sent, and stays as it is."""
     simulator = await service()
@@ -469,15 +482,17 @@ async def test_through_batches(service: Service, folder: Path) -> None:
     assert "(6 of them without asking)" in again.errors
 
 
-async def test_ctrl_c_leaves_a_batch_alone(service: Service) -> None:
-    """Ctrl-C while a batch goes on ends with 130; what is told then collects it, and nothing is sent a second time."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_leaves_a_batch_alone(service: Service, number: signal.Signals) -> None:
+    """Ctrl-C while a batch goes on ends with 130, SIGTERM with 143; what is told then collects it, and nothing is sent
+    a second time."""
     simulator = await service(Scenario(batch_seconds=3.0))
     write("in.jsonl", *({"id": f"request-{place}", "prompt": "hi"} for place in range(4)))
     async with process_of(*command(*RUN, "--via", "batch")) as process:
         await until(lambda: [seen.method for seen in simulator.requests].count("GET") >= 1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         done = await finish(process)
-    assert (done.code, done.output) == (130, "")
+    assert (done.code, done.output) == (128 + number, "")
     assert "Traceback" not in done.errors
     told = way_on(done.errors)
     assert told == "run in.jsonl --out out.jsonl --model glm-4.6 --via batch --resume"
@@ -505,17 +520,21 @@ def has_seen(simulator: Simulator, number: int) -> bool:
     return len(simulator.requests) >= number
 
 
-async def test_ctrl_c_finishes_what_is_under_way(service: Service) -> None:
-    """Ctrl-C sends nothing more, keeps every answer that was asked for, and ends with 130 and the way to go on."""
+SIGNALS = pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+
+
+@SIGNALS
+async def test_ctrl_c_finishes_what_is_under_way(service: Service, number: signal.Signals, name: str) -> None:
+    """It sends nothing more, keeps every answer that was asked for, and ends with 130 or 143 and the way to go on."""
     simulator = await service(SLOW)
     prompts(200)
     async with process_of(*command(*RUN, "--concurrency", "5")) as process:
         await until(lambda: len(simulator.requests) >= 12)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         done = await finish(process)
     sent = len(simulator.requests)
-    assert (done.code, done.output) == (130, "")
-    assert re.search(r"finishing the [1-5] calls that are under way; Ctrl-C again stops now", done.errors)
+    assert (done.code, done.output) == (128 + number, "")
+    assert re.search(rf"finishing the [1-5] calls that are under way; {name} again stops now", done.errors)
     assert sent < 30
     assert len(ids()) == sent
     assert f"{sent} of 200 answered, {200 - sent} not done" in done.errors
@@ -523,19 +542,20 @@ async def test_ctrl_c_finishes_what_is_under_way(service: Service) -> None:
     assert "Traceback" not in done.errors
 
 
-async def test_ctrl_c_again_stops_at_once(service: Service) -> None:
-    """A second Ctrl-C waits for nothing: 130, the answers so far are kept, and the run can be resumed."""
+@SIGNALS
+async def test_ctrl_c_again_stops_at_once(service: Service, number: signal.Signals, name: str) -> None:
+    """A second one waits for nothing: 130 or 143, the answers so far are kept, and the run can be resumed."""
     hang = Scenario(replies=[Reply("x", times=10), Reply("never", times=None, delivery=Delivery(head_after=600))])
     simulator = await service(hang)
     prompts(40)
     async with process_of(*command(*RUN, "--concurrency", "5")) as process:
         await until(lambda: len(simulator.requests) == 15 and content().count(b"\n") == 10)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.stderr is not None
-        await process.stderr.readuntil(b"Ctrl-C again stops now\n")
-        process.send_signal(signal.SIGINT)
+        await process.stderr.readuntil(f"{name} again stops now\n".encode())
+        process.send_signal(number)
         done = await finish(process)
-    assert (done.code, done.output) == (130, "")
+    assert (done.code, done.output) == (128 + number, "")
     assert "10 of 40 answered, 30 not done" in done.errors
     assert way_on(done.errors).startswith("run in.jsonl ")
     assert "Traceback" not in done.errors

@@ -108,6 +108,21 @@ def test_the_line_of_an_error() -> None:
             },
         ),
         (
+            BatchNote("b1", 2, 1, 500, "f1", "created", RUN, "12 abc"),
+            {
+                "batch": {
+                    "id": "b1",
+                    "shard": 2,
+                    "round": 1,
+                    "calls": 500,
+                    "file": "f1",
+                    "state": "created",
+                    "input": "12 abc",
+                },
+                "run": RUN,
+            },
+        ),
+        (
             BatchNote(None, 1, 1, 3),
             {
                 "batch": {"id": None, "shard": 1, "round": 1, "calls": 3, "file": None, "state": "intended"},

@@ -12,7 +12,7 @@ from zhipu_async import errors
 from zhipu_async.config import RetryPolicy
 from zhipu_async.errors import APIError, ZhipuError
 from zhipu_async.protocol import faults
-from zhipu_async.protocol.retry import Progress, at_once, backoff, repeatable, wait_before_retry
+from zhipu_async.protocol.retry import Progress, at_once, backoff, refused, repeatable, wait_before_retry
 
 from .feeding import examples
 
@@ -130,6 +130,50 @@ def test_retry_after(seconds: str, expected: float | None) -> None:
         assert wait(fault("1302", retry_after=seconds), jitter=0.0) == expected
         assert wait(fault("1302", retry_after=seconds), RetryPolicy(patience=expected + 0.5), elapsed=1.0) is None
         assert wait(fault("1302", retry_after=seconds), RetryPolicy(retries=0)) is None
+
+
+IN_A_RUN: list[tuple[str, float, float | None, float]] = [
+    ("0", 1.0, None, 4.0),  # after the fourth refusal the back-off is at most 4 s
+    ("0", 0.25, None, 1.0),
+    ("1", 0.25, None, 1.0),
+    ("3", 1.0, None, 4.0),
+    ("7", 0.0, None, 7.0),
+    ("60", 1.0, None, 60.0),
+    ("86400", 0.5, None, 60.0),
+    ("60", 0.5, 61.0, 2.0),
+    ("60", 0.5, 62.0, 60.0),
+    ("7", 0.5, 5.0, 2.0),
+]
+
+
+@pytest.mark.parametrize(("seconds", "jitter", "deadline", "expected"), IN_A_RUN)
+def test_retry_after_in_a_run(seconds: str, jitter: float, deadline: float | None, expected: float) -> None:
+    """Retry-After lengthens the back-off of a run's call, up to the limit, and never shortens it; where the wait would
+    cross the call's deadline, the back-off alone holds."""
+    progress: dict[str, Any] = {"patient": True, "refusals": 4, "elapsed": 1.5, "deadline": deadline}
+    assert wait(fault("1302", retry_after=seconds), STEADY, jitter=jitter, **progress) == expected
+
+
+FOR_LOAD: list[tuple[ZhipuError, bool]] = [
+    *((fault(code), True) for code in ("1302", "1303", "1305", "1312", "1701", "429", "", None)),
+    *((fault(code, 200), True) for code in ("1302", "1305", "429", "503")),
+    *((fault(code), True) for code in ("rate_limit_exceeded", "slow_down", "overloaded", "server_is_overloaded")),
+    *((fault(code, 503), True) for code in (None, "503", "overloaded")),
+    (fault("rate_limit_error"), True),
+    *((fault(code), False) for code in ("1322", "4711", "insufficient_balance", "1113", "1308", "1200")),
+    *((fault(code, 503), False) for code in ("1322", "maintenance")),
+    (fault(None, 500), False),
+    (errors.ConnectError(), False),
+]
+
+
+@pytest.mark.parametrize(("error", "load"), FOR_LOAD)
+def test_a_run_is_patient_with_load_only(error: ZhipuError, load: bool) -> None:
+    """A refusal for load is asked again without end; a 429 or 503 with a code that nobody knows uses up attempts."""
+    assert refused(error) is load
+    assert (wait(error, attempt=99, patient=True, refusals=1) is not None) is load
+    if error.retryable:
+        assert wait(error, attempt=1, patient=True, refusals=1) is not None
 
 
 def test_retry_after_does_not_make_a_final_error_retryable() -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+import threading
 import warnings
 from typing import Any
 
@@ -84,6 +85,32 @@ def test_signing_is_silent() -> None:
         before = list(warnings.filters)
         token.sign(KEY, 0.0)
         assert warnings.filters == before
+
+
+def test_signing_in_many_threads_leaves_the_filters_alone() -> None:
+    """Not even for a moment do they change: another thread would see it, or put back what it saw."""
+    before, seen, ended = list(warnings.filters), [], threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            seen.append(list(warnings.filters) == before)
+
+    watcher = threading.Thread(target=watch)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    watcher.start()
+    try:
+        signers = [threading.Thread(target=lambda: [token.sign(KEY, 0.0) for _ in range(50)]) for _ in range(4)]
+        for signer in signers:
+            signer.start()
+        for signer in signers:
+            signer.join()
+    finally:
+        ended.set()
+        watcher.join()
+        sys.setswitchinterval(interval)
+    assert all(seen)
+    assert list(warnings.filters) == before
 
 
 def test_only_the_warning_of_the_key_length_is_silenced() -> None:

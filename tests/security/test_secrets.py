@@ -99,6 +99,31 @@ async def quote_in_body(talk: Conversation) -> None:
     await talk.answer(key.encode() + b"{")
 
 
+def quoted(request: bytes) -> bytes:
+    """What a server that gives everything back quotes of a request: token and secret headers."""
+    lines = request.decode("latin-1").partition("\r\n\r\n")[0].split("\r\n")
+    secret = ("authorization: ", "x-team-key: ", "x-api-key: ", "cookie: ")
+    return " ".join(line.partition(": ")[2] for line in lines if line.lower().startswith(secret)).encode()
+
+
+async def quote_in_status_line(talk: Conversation) -> None:
+    request = await talk.request()
+    await talk.send(b"HTTP/1.1 oops " + quoted(request) + b"\r\n\r\n")
+
+
+async def quote_in_headers(talk: Conversation) -> None:
+    """The numbers for the vendor's support, and what an answer is."""
+    request = await talk.request()
+    words = quoted(request).decode()
+    await talk.answer(b"{}", f"X-Log-Id: {words}", f"X-Request-Id: {words}", status="401 Unauthorized", kind=words)
+
+
+async def quote_all_in_refusal(talk: Conversation) -> None:
+    request = await talk.request()
+    body = {"error": {"code": "1002", "message": quoted(request).decode()}, "request_id": quoted(request).decode()}
+    await talk.answer(json.dumps(body).encode(), status="401 Unauthorized")
+
+
 async def redirect(talk: Conversation) -> None:
     await talk.request()
     await talk.answer(b"", "Location: http://127.0.0.1:9/", status="307 Temporary Redirect")
@@ -122,11 +147,18 @@ def asking(client: AsyncZhipuAI) -> dict[str, Callable[[], Awaitable[Any]]]:
     }
 
 
+QUOTE_MORE = (quote_in_status_line, quote_in_headers, quote_all_in_refusal)
+"""Servers that quote what a handshake of a WebSocket does not look for."""
+
+
 @both_transports
 @CREDENTIALS
 @pytest.mark.parametrize(
     "server",
-    [garbage, hang_up, cut_off, quote_in_refusal, quote_in_body, redirect, stay_silent],
+    [
+        *(garbage, hang_up, cut_off, quote_in_refusal, quote_in_body, redirect, stay_silent),
+        *(quote_in_status_line, quote_in_headers, quote_all_in_refusal),
+    ],
     ids=lambda it: it.__name__,
 )
 async def test_no_error_tells_a_secret(server: Any, key: str, auth: str, transport: str) -> None:
@@ -139,13 +171,15 @@ async def test_no_error_tells_a_secret(server: Any, key: str, auth: str, transpo
             for way, ask in asking(client).items():
                 if way == "download" and server is quote_in_body:
                     continue  # a file of another host is what it is
+                if way == "realtime" and server in QUOTE_MORE:
+                    continue
                 try:
                     await ask()
                 except ZhipuError as error:
                     errors[way] = error
             for way, error in errors.items():
                 assert found_in(*told_by(error)) == [], way
-                if server not in (quote_in_refusal, quote_in_body):  # where the answer itself is among the locals
+                if not server.__name__.startswith("quote"):  # where the answer itself is among the locals
                     assert found_in(*locals_of(error)) == [], way
             assert found_in(*map(repr, client.statistics().values()), repr(client)) == []
     assert len(errors) >= 4
@@ -160,6 +194,48 @@ async def test_a_key_that_the_service_quotes_is_taken_out(transport: str) -> Non
     assert caught.value.message == "unknown key ***"
     assert caught.value.body == '{"error": {"code": "1002", "message": "unknown key ***"}}'
     assert caught.value.code == "1002"
+
+
+FRAMES: dict[str, Callable[[str], bytes]] = {
+    "an error": lambda words: json.dumps({"error": {"code": "1002", "message": f"bad {words}"}}).encode(),
+    "no JSON": lambda words: b"{" + words.encode(),
+    "JSON that does not fit": lambda words: json.dumps({"id": "x", "choices": words}).encode(),
+    "no object": lambda words: json.dumps([words]).encode(),
+}
+
+
+@both_transports
+@CREDENTIALS
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+@pytest.mark.parametrize("begun", [False, True])
+async def test_no_error_of_a_stream_tells_a_secret(
+    begun: bool, frame: Callable[[str], bytes], key: str, auth: str, transport: str
+) -> None:
+    """At its beginning or after its first chunk: the error that is raised, and the one that hooks get."""
+    events: list[Any] = []
+
+    async def handler(talk: Conversation) -> None:
+        words = quoted(await talk.request()).decode()
+        first = chunk("Hi") if begun else b""
+        await talk.send(STREAM_HEAD + block(first + b"data: " + frame(words) + b"\n\n") + LAST)
+
+    async with byte_server(handler) as there:  # noqa: SIM117
+        async with client_at(there.url, transport, key, auth, hooks=[events.append]) as client:
+            with pytest.raises(ZhipuError) as caught:
+                await (await client.chat.completions.create(**ASK, **PLANTED, stream=True)).until_done()
+    assert found_in(*told_by(caught.value)) == []
+    assert [found_in(*told_by(event.error)) for event in events] == [[]] * len(events)
+    assert events[-1].error is caught.value
+
+
+async def test_words_that_are_no_secret_stay() -> None:
+    """Neither a short key, as local servers take any, nor an ordinary header is taken out of an error."""
+    async with byte_server(quote_in_headers) as there:
+        headers = {"X-Team": "a long name of a team", "X-Api-Key": "none"}
+        async with AsyncZhipuAI("Unau", base_url=there.url, default_headers=headers, max_retries=0) as client:
+            with pytest.raises(AuthenticationError) as caught:
+                await client.chat.completions.create(**ASK)
+    assert (caught.value.message, caught.value.log_id) == ("{}", "none Bearer Unau")
 
 
 async def refuse_tunnel(talk: Conversation) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.virtual_service import CHUNKS, DOWN, SECONDS, UP, VirtualService, now, run
+from tests.virtual_service import CHUNKS, DOWN, REFUSALS, SECONDS, UP, Answer, VirtualService, now, run
 from tests.virtual_time import VirtualLoop
 from zhipu_async import (
     AsyncZhipuAI,
@@ -258,6 +258,96 @@ def test_a_deadline_bounds_the_refusals_of_a_run() -> None:
 
 
 # ---------------------------------------------------------------- places
+
+
+class TellingWhen(VirtualService):
+    """A service whose refusals say when to come back."""
+
+    def __init__(self, seconds: str, limit: int | Callable[[float], int]) -> None:
+        super().__init__(limit)
+        self._seconds = seconds
+
+    async def open(self, *given: Any, **more: Any) -> Any:
+        answer = await super().open(*given, **more)
+        if answer.status == 429:
+            answer.headers = {**answer.headers, "retry-after": self._seconds}
+        return answer
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "0.001"])
+def test_a_run_that_may_come_back_at_once_does_not(seconds: str) -> None:
+    """Retry-After: 0 with every refusal is no reason for more requests than without it: some per second, not
+    thousands."""
+
+    async def main() -> None:
+        service = TellingWhen(seconds, limit=0)
+        run = service.client().fan_out((f"p{n}" for n in range(200)), model="glm-4.6", deadline=30.0, concurrency=20)
+        await run.collect()
+        assert len(service.sent) <= 200 * 20
+        assert max(service.requests.values()) <= 20
+
+    run(main())
+
+
+def test_a_retry_after_beyond_the_deadline_does_not_end_the_calls_of_a_run() -> None:
+    """A service that recovers after 3 s and had said 60: with a deadline of 30 s all calls are answered."""
+
+    async def main() -> None:
+        service = TellingWhen("60", limit=lambda now: 0 if now < 3.0 else 100)
+        run = service.client().fan_out((f"p{n}" for n in range(300)), model="glm-4.6", deadline=30.0)
+        assert all(outcome.ok for outcome in await run.collect())
+
+    run(main())
+
+
+class SlowModel(VirtualService):
+    """A service where model ``slow`` takes one call at a time, and the others any number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = asyncio.Lock()
+        self.slow = self.most_slow = 0
+
+    async def open(self, request: Any, *given: Any, **more: Any) -> Any:
+        if request.model != "slow":
+            return await super().open(request, *given, **more)
+        self.slow += 1
+        self.most_slow = max(self.most_slow, self.slow)
+        try:
+            if self.lock.locked():
+                await asyncio.sleep(UP + DOWN)
+                return Answer(429, REFUSALS["1302"])
+            async with self.lock:
+                return await super().open(request, *given, **more)
+        finally:
+            self.slow -= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_without_room_does_not_hold_the_places_of_a_run(seed: int) -> None:
+    """With max_concurrency, calls that wait for their model leave the run's places to those of another."""
+
+    async def main() -> None:
+        service = SlowModel()
+        create: Any = AsyncZhipuAI.chat.completions.create
+        calls = [
+            create.call(model="slow" if n % 10 == 0 else "fast", messages=[{"role": "user", "content": f"p{n}"}])
+            for n in range(2000)
+        ]
+        client = service.client()
+        async with client.fan_out(calls, max_concurrency=20) as fan_out:
+            done = 0
+            async for outcome in fan_out:
+                arguments: Any = outcome.call.arguments
+                assert outcome.ok
+                done += arguments.model == "fast"
+                if done == 1800:
+                    break
+            assert now() <= 1.5 * 1800 / (20 / (SECONDS + UP + DOWN))
+            assert service.most_on_wire <= 20
+        assert idle(client)
+
+    run(main(), seed)
 
 
 def test_a_call_that_sleeps_holds_no_place() -> None:

@@ -6,16 +6,17 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
-from tests.conftest import SHORT_SLEEPS
 from tests.servers import COMPLETION, DONE, STREAM_HEAD, Conversation, block, byte_server, chunk
-from zhipu_async import AsyncZhipuAI, ConnectionLost, StreamTruncated
+from zhipu_async import AccountError, AsyncZhipuAI, ConnectionLost, StreamTruncated
 
 Ask = Callable[..., dict[str, Any]]
+ENDING = chunk("", "stop").replace(b'"created"', b'"usage":{"total_tokens":2},"created"')
 UNFRAMED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 
 
@@ -31,13 +32,13 @@ def end(talk: Conversation, reset: bool) -> None:
 @pytest.mark.parametrize("reset", [False, True], ids=["end of file", "reset"])
 @pytest.mark.parametrize("whole", [False, True], ids=["cut", "whole"])
 async def test_what_came_of_a_stream_counts(ask: Ask, whole: bool, reset: bool, slow: bool) -> None:
-    """However late it is read, all chunks that came are given; behind the finish reason nothing is missing."""
+    """However late it is read, all chunks that came are given; behind that with the usage nothing is missing."""
 
     async def handler(talk: Conversation) -> None:
         await talk.request()
         await talk.send(STREAM_HEAD + block(chunk("a")))
         await asyncio.sleep(0.05)
-        await talk.send(block(chunk("b")) + block(chunk("c", "stop" if whole else None)))
+        await talk.send(block(chunk("b")) + block(chunk("c") + (ENDING if whole else b"")))
         await asyncio.sleep(0.05)
         end(talk, reset)
 
@@ -55,12 +56,27 @@ async def test_what_came_of_a_stream_counts(ask: Ask, whole: bool, reset: bool, 
         assert len(server.requests) == 1
 
 
+async def test_a_finish_reason_alone_is_no_end(ask: Ask) -> None:
+    """Some models say that they call tools with the first of several calls (streaming.md section 3)."""
+
+    async def handler(talk: Conversation) -> None:
+        await talk.request()
+        await talk.send(STREAM_HEAD + block(chunk("a", "tool_calls")))
+        end(talk, reset=True)
+
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
+        stream = await client.chat.completions.create(**ask(stream=True))
+        with pytest.raises(StreamTruncated):
+            await stream.until_done()
+    assert client.statistics()["glm-4.6"].successes == 0
+
+
 async def test_a_torn_event_behind_the_finish_reason_is_an_error(ask: Ask) -> None:
     """Something was still to come."""
 
     async def handler(talk: Conversation) -> None:
         await talk.request()
-        await talk.send(STREAM_HEAD + block(chunk("a", "stop") + DONE[:9]))
+        await talk.send(STREAM_HEAD + block(chunk("a") + ENDING + DONE[:9]))
         end(talk, reset=False)
 
     async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
@@ -69,29 +85,30 @@ async def test_a_torn_event_behind_the_finish_reason_is_an_error(ask: Ask) -> No
             await stream.until_done()
 
 
+@pytest.mark.parametrize("reset", [False, True], ids=["end of file", "reset"])
 @pytest.mark.parametrize("wait", [0.0, 0.02], ids=["with its head", "later"])
-async def test_a_body_that_ends_with_its_connection(ask: Ask, wait: float) -> None:
-    """It is whole where the connection was closed; where that was reset it is lost, and asked for again."""
+async def test_json_shows_itself_whether_it_is_whole(ask: Ask, wait: float, reset: bool) -> None:
+    """An answer without a length, whose connection is closed or reset behind it, is that answer, asked for once; so is
+    a refusal."""
 
     async def handler(talk: Conversation) -> None:
         await talk.request()
-        first = talk.number == 1
-        await talk.send(UNFRAMED + COMPLETION[: 50 if first else -9])
+        told = COMPLETION if talk.number == 1 else b'{"error": {"code": "1113", "message": "no money"}}'
+        await talk.send((UNFRAMED if talk.number == 1 else UNFRAMED.replace(b"200 OK", b"429 No")) + told[:20])
         await asyncio.sleep(wait)
-        if first:
-            end(talk, reset=True)
-        else:
-            await talk.send(COMPLETION[-9:])
+        await talk.send(told[20:])
+        await asyncio.sleep(wait)
+        end(talk, reset)
 
-    async with (
-        byte_server(handler) as server,
-        AsyncZhipuAI("k.s", base_url=server.url, retry=SHORT_SLEEPS) as client,
-    ):
+    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url) as client:
         assert (await client.chat.completions.create(**ask())).text == "Hi"
+        with pytest.raises(AccountError, match="no money"):
+            await client.chat.completions.create(**ask())
         assert len(server.requests) == 2
 
 
-async def test_a_file_whose_connection_is_reset_is_no_file() -> None:
+@pytest.mark.parametrize("injected", [False, True])
+async def test_a_file_whose_connection_is_reset_is_no_file(injected: bool) -> None:
     """Content without a length, cut by a reset: an error, and not a shorter file."""
 
     async def handler(talk: Conversation) -> None:
@@ -100,6 +117,10 @@ async def test_a_file_whose_connection_is_reset_is_no_file() -> None:
         await asyncio.sleep(0.02)
         end(talk, reset=True)
 
-    async with byte_server(handler) as server, AsyncZhipuAI("k.s", base_url=server.url, max_retries=0) as client:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(byte_server(handler))
+        session = await stack.enter_async_context(ClientSession()) if injected else None
+        client = AsyncZhipuAI("k.s", base_url=server.url, max_retries=0, session=session)
+        await stack.enter_async_context(client)
         with pytest.raises(ConnectionLost):
             await client.files.content("file-1")

@@ -15,6 +15,7 @@ from tests.conftest import Serve
 from tests.servers import DONE, LAST, STREAM_HEAD, Conversation, block, byte_server, chunk
 from zhipu_async import AsyncZhipuAI, Limits, PoolTimeout, RateLimitError, RequestTimeout, Timeouts
 from zhipu_async.simulator import Delivery, Pace, Refusal, Reply, Scenario, Simulator
+from zhipu_async.transport.clocks import AttemptClock
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -50,6 +51,22 @@ async def test_a_clock_that_fires_is_named(
     assert (caught.value.clock, caught.value.seconds) == (clock, 0.05)
     assert clock in str(caught.value)
     assert client.pool.statistics().in_use == 0
+
+
+async def test_phases_that_change_hold_no_limit_up() -> None:
+    """What is over for the whole attempt ends it, however often a phase of it begins anew."""
+    loop = asyncio.get_running_loop()
+
+    async def attempt() -> None:
+        with AttemptClock(loop) as clock:
+            clock.cap("total", 0.02, loop.time())
+            for _ in range(1000):
+                clock.phase("between", 10)
+                await asyncio.sleep(0.004)
+
+    with pytest.raises(RequestTimeout) as caught:
+        await attempt()
+    assert caught.value.clock == "total"
 
 
 async def test_connect_has_its_own_clock(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

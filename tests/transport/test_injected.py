@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.conftest import SHORT_SLEEPS
-from tests.servers import Conversation, byte_server
-from zhipu_async import AsyncZhipuAI, ClientClosedError, ConnectError, ConnectionLost, RateLimitError
+from tests.servers import COMPLETION, Conversation, byte_server
+from zhipu_async import AsyncZhipuAI, ClientClosedError, ConfigError, ConnectError, ConnectionLost, RateLimitError
 from zhipu_async.simulator import Delivery, HangUp, Pace, Refusal, Reply, Scenario, Simulator
 
 Ask = Callable[..., dict[str, Any]]
@@ -31,6 +33,30 @@ async def test_an_injected_connector_is_used_and_not_closed(ask: Ask) -> None:
         async with aiohttp.ClientSession(connector=connector) as session, session.get(sim.origin) as response:
             assert response.status == 200
         assert sim.connections.opened <= 6
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
+async def test_a_connector_of_a_unix_socket_knows_no_proxy(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who listens there sees neither the environment's proxy nor its password; one that is given is refused."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(COMPLETION) + COMPLETION)
+        writer.close()
+
+    monkeypatch.setenv("http_proxy", "http://user:pass@127.0.0.1:9")
+    path = str(tmp_path / "socket")
+    async with await asyncio.start_unix_server(serve, path), aiohttp.UnixConnector(path) as connector:
+        settings: dict[str, Any] = {"base_url": "http://localhost/v4", "connector": connector}
+        with pytest.raises(ConfigError, match="proxy"):
+            AsyncZhipuAI("k.s", proxy="http://127.0.0.1:9", **settings)
+        async with AsyncZhipuAI("k.s", max_retries=0, **settings) as client:
+            assert (await client.chat.completions.create(**ask())).text == "Hi"
+    assert heads[0].startswith(b"POST /v4/chat/completions HTTP/1.1\r\nHost: localhost\r\n")
+    assert b"Proxy" not in heads[0]
 
 
 async def test_an_injected_session_is_used_and_not_closed(ask: Ask) -> None:

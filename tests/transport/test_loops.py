@@ -12,12 +12,16 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from zhipu_async import AsyncZhipuAI, ClientClosedError, Stream
+from zhipu_async import AsyncZhipuAI, ClientClosedError, Limits, Stream
+from zhipu_async.polling import Poller
 from zhipu_async.simulator import Case, Delivery, Pace, Reply, Scenario, Simulator
+from zhipu_async.transport.admission import Admission
+from zhipu_async.transport.loop_pool import LoopPool
+from zhipu_async.transport.pool import SessionPool
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -153,6 +157,169 @@ def test_a_stream_dropped_in_another_thread_is_closed_on_its_own_loop(ask: Ask) 
 
     with no_warnings():
         asyncio.run(main())
+
+
+def test_a_client_dropped_in_another_thread_is_closed_on_its_own_loop(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transports are not touched from outside; the loop closes them in its next round."""
+    closed_in: list[int] = []
+    abandon = LoopPool.abandon
+
+    def watched(pool: LoopPool) -> None:
+        closed_in.append(threading.get_ident())
+        abandon(pool)
+
+    def forget(clients: list[AsyncZhipuAI]) -> None:
+        clients.clear()
+        gc.collect()
+
+    async def main() -> None:
+        async with Simulator() as sim:
+            clients = [AsyncZhipuAI(sim.api_key, base_url=sim.base_url)]
+            await clients[0].chat.completions.create(**ask())
+            monkeypatch.setattr(LoopPool, "abandon", watched)
+            with pytest.warns(ResourceWarning, match="unclosed AsyncZhipuAI"):
+                await asyncio.to_thread(forget, clients)
+            await sim.wait_until(lambda: sim.connections.open == 0, timeout=10)
+            assert closed_in == [threading.get_ident()]
+
+    asyncio.run(main())
+
+
+def test_close_reaches_the_calls_of_another_loop(ask: Ask) -> None:
+    """A call that is under way on another thread's loop fails there, and its connections are closed."""
+    scenario = Scenario(replies=[Reply("Hi"), Reply("slow", delivery=Delivery(head_after=30))])
+
+    async def main() -> None:
+        async with Simulator(scenario) as sim:
+            client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
+            await client.chat.completions.create(**ask())
+            call = asyncio.create_task(client.chat.completions.create(**ask()))
+            await sim.wait_until(lambda: len(sim.requests) == 2, timeout=10)
+            await asyncio.to_thread(asyncio.run, client.close())
+            with pytest.raises(ClientClosedError):
+                await asyncio.wait_for(call, 10)
+            await sim.wait_until(lambda: sim.connections.open == 0, timeout=10)
+
+    with no_warnings():
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("moment", ["before its generators", "before itself", "after itself"])
+def test_close_while_another_loop_is_ending(ask: Ask, moment: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever of the two comes first closes the connections: no task and no coroutine is left over."""
+
+    def close(client: AsyncZhipuAI, loop: asyncio.AbstractEventLoop, now: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "is_running", lambda: True)  # as another thread saw it a moment ago
+            if now == moment:
+                asyncio.run(client.close())
+
+    async def use(client: AsyncZhipuAI) -> None:
+        await client.chat.completions.create(**ask())
+
+    def run(sim: Simulator) -> None:
+        client = AsyncZhipuAI(sim.api_key, base_url=sim.base_url)
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(use(client))
+        close(client, loop, "before its generators")
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        close(client, loop, "before itself")
+        loop.close()
+        close(client, loop, "after itself")
+
+    with service() as sim, no_warnings():
+        run(sim)
+    assert caplog.messages == []
+
+
+def test_loops_of_many_threads_begin_and_end_at_once() -> None:
+    """Each finds its own pool while others come and go, and while somebody looks at the statistics."""
+    pool = SessionPool(Limits())
+    ended = threading.Event()
+    failures: list[BaseException] = []
+
+    async def use() -> None:
+        assert await pool._here() is await pool._here()
+
+    def noted(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    def begin_and_end() -> None:
+        for _ in range(30):
+            asyncio.run(use())
+
+    def look() -> None:
+        while not ended.is_set():
+            pool.statistics()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        watcher = threading.Thread(target=noted, args=(look,))
+        users = [threading.Thread(target=noted, args=(begin_and_end,)) for _ in range(8)]
+        for thread in [watcher, *users]:
+            thread.start()
+        for thread in users:
+            thread.join()
+        ended.set()
+        watcher.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
+    asyncio.run(pool.close())
+
+
+class LittleLoop:
+    """What queues and gates ask of a loop: there can be many in little time."""
+
+    closed = False
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def time(self) -> float:
+        return 0.0
+
+
+def test_loops_of_many_threads_find_their_queues_and_gates() -> None:
+    """What bounds the calls of a loop is made while other loops begin and end."""
+    admission, poller = Admission(Limits()), Poller(cast(Any, None), 20.0)
+    failures: list[BaseException] = []
+
+    def use(loop: Any) -> None:
+        asyncio._set_running_loop(loop)
+        try:
+            assert admission.queue(loop, "account", "m") is admission.queue(loop, "account", "m")
+            assert poller._gate() is poller._gate()
+        finally:
+            asyncio._set_running_loop(None)
+
+    def begin_and_end() -> None:
+        try:
+            loops = [LittleLoop() for _ in range(100)]  # what is many takes long to look through
+            for loop in loops:
+                use(loop)
+            for loop in loops:
+                loop.closed = True
+        except BaseException as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=begin_and_end) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
 
 
 FORKING = """

@@ -94,12 +94,12 @@ async def test_only_drains_of_the_same_service_are_waited_for(ask: Ask, monkeypa
         return found
 
     monkeypatch.setattr(LoopPool, "_about_to_come", noted)
-    lingering = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(lingers=0.5))])
+    lingering = Scenario(replies=[Reply("Hi", times=None, delivery=Delivery(lingers=0.7))])
     async with Simulator(lingering) as here, Simulator() as there, AsyncZhipuAI(here.api_key) as client:
         one, other = (client.with_options(base_url=sim.base_url) for sim in (here, there))
         for asked in (one, one, other):
             await (await asked.chat.completions.create(**ask(stream=True))).until_done()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         await (await one.chat.completions.create(**ask(stream=True))).until_done()
     assert waited == [0, 1, 0, 0]
 

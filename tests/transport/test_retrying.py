@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -351,6 +352,44 @@ async def test_the_wait_for_a_key_counts_against_the_deadline(ask: Ask) -> None:
     with pytest.raises(ZhipuError, match="total"):
         await client.chat.completions.create(**ask())
     await client.close()
+
+
+async def test_a_key_source_that_hangs_meets_the_clock_of_connections(ask: Ask) -> None:
+    """It has as long as a connection may take, in each attempt, and the error says what was waited for."""
+    asked = 0
+
+    async def key() -> str:
+        nonlocal asked
+        asked += 1
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    settings: dict[str, Any] = {"timeout": Timeouts(connect=0.05), "retry": SHORT_SLEEPS, "max_retries": 1}
+    async with AsyncZhipuAI(key, base_url="http://127.0.0.1:9", **settings) as client:
+        with pytest.raises(RequestTimeout, match="source of the key") as caught:
+            await asyncio.wait_for(client.chat.completions.create(**ask()), 30)
+        assert client.concurrency()["glm-4.6"].in_flight == 0
+    assert (caught.value.clock, caught.value.arrived, asked) == ("connect", False, 2)
+    assert ["source of the key" in attempt.error for attempt in caught.value.attempts] == [True, True]
+
+
+async def test_a_key_source_need_not_be_hashable(serve: Serve, ask: Ask) -> None:
+    """It counts as one account, however many clients are made with it."""
+
+    @dataclass
+    class Vault:
+        key: str
+
+        async def __call__(self) -> str:
+            return self.key
+
+    vault = Vault("k.s")
+    client, _ = await serve(Scenario(api_keys=None), api_key=vault)
+    accounts = [one._sender.settings.account for one in (client, client.with_options(api_key=vault))]
+    assert (await client.chat.completions.create(**ask())).text
+    assert set(client.concurrency()) == {"glm-4.6"}
+    assert len(set(accounts)) == 1
+    assert client.with_options(api_key=Vault("k.s"))._sender.settings.account not in accounts
 
 
 async def test_a_key_source_that_fails_is_a_failure_that_is_counted(serve: Serve, ask: Ask) -> None:

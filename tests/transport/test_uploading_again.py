@@ -151,6 +151,34 @@ async def test_what_cannot_be_read_again_is_sent_once(transport: str, call: str)
         assert len(caught.value.attempts) == 1
 
 
+@both_transports
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "307 Temporary Redirect"])
+async def test_the_path_of_a_pipe_is_sent_once(transport: str, status: str, tmp_path: Path) -> None:
+    """What was read of it is gone, however often it is opened: neither an error nor a redirect sends the rest."""
+    path = tmp_path / "pipe.jsonl"
+    os.mkfifo(path)
+    writing = os.open(path, os.O_RDWR)
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as end:
+            end.write(SMALL)  # more than a pipe holds: it ends when the upload has opened the path
+
+    async def handler(talk: Conversation) -> None:
+        while await talk.request():
+            await talk.answer(BUSY, "Location: /moved", status=status)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    async with byte_server(handler) as server, client_of(server, transport) as client:
+        with nothing_left_open(), pytest.raises(APIError) as caught:
+            await client.files.create(file=path, purpose="batch")
+        assert caught.value.status == int(status[:3])
+        assert [arrived(request).file for request in server.requests] == [SMALL]
+        if status.startswith("503"):
+            assert "cannot be read again" in caught.value.__notes__[0]
+    writer.join()
+
+
 async def test_what_cannot_be_read_again_goes_over_a_fresh_connection() -> None:
     """A kept connection may be closed at any moment, which would cost the only attempt."""
 

@@ -80,7 +80,7 @@ class Rounds:
 
     async def _through(self, shard: Shard, number: int, place: int) -> None:
         """One shard, from its file to its outcomes. What is to be sent again stays in the spool."""
-        note = BatchNote(None, place, number, len(shard.places), run=self._run)
+        note = BatchNote(None, place, number, len(shard.places), run=self._run, input=self._fingerprint)
         async with self._uploading:
             batch = await self._begin(shard, note)
         if batch is None:
@@ -91,6 +91,9 @@ class Rounds:
         keys = await asyncio.to_thread(self._spool.keys, shard.places)
         heard = await self._collect(batch, keys)
         refused = await self._settle_refused_lines(list(keys.values()), batch)
+        if batch.status == "failed" and not refused and isinstance(refusal := lines.refusal(batch), FATAL):
+            await self._finish(note, batch)
+            raise refusal
         for each in shard.places:
             if self._spool.over[each] or each in heard:
                 continue
@@ -99,6 +102,11 @@ class Rounds:
             else:
                 failed = batch.status == "failed"
                 await self._settle(each, error=lines.refused(batch) if failed else lines.unanswered(batch))
+        await self._finish(note, batch)
+
+    async def _finish(self, note: BatchNote, batch: Batch) -> None:
+        """Nothing more is to be had of ``batch``."""
+        self._service.collected.add(batch.id or "")
         self._note(note, "collected")
         if batch.state == "failed" and note.file:
             await self._service.delete(note.file)
@@ -150,8 +158,10 @@ class Rounds:
     # ------------------------------------------------------------ results
 
     async def _collect(self, batch: Batch, keys: Mapping[str, int]) -> set[int]:
-        """Settle what the files of ``batch`` tell; the places that were in them."""
+        """Settle what the files of ``batch`` tell; the places that were in them. Of several lines of a call the first
+        answer counts, which is paid for, and without one the first error."""
         heard: set[int] = set()
+        failed: dict[int, _Result] = {}
         for identity in filter(None, (batch.output_file_id, batch.error_file_id)):
             file = ResultFile()
             try:
@@ -160,16 +170,21 @@ class Rounds:
                 while texts := await asyncio.to_thread(file.lines):
                     results, strays = await asyncio.to_thread(self._read, batch, keys, texts)
                     for result in results:
-                        if result.place in heard or self._spool.over[result.place]:
-                            strays += 1
-                            continue
+                        known = result.place in heard or bool(self._spool.over[result.place])
                         heard.add(result.place)
-                        await self._settle(*result)
+                        strays += known
+                        if result.error is not None:
+                            if not known:
+                                failed[result.place] = result._replace(body=None)
+                        elif not known or failed.pop(result.place, None) is not None:
+                            await self._settle(*result)
                     if strays:
                         self.strays += strays
                         logger.warning("%d lines of batch %s belong to no call, or came twice", strays, batch.id)
             finally:
                 file.close()
+        for result in failed.values():
+            await self._settle(*result)
         return heard
 
     def _read(self, batch: Batch, keys: Mapping[str, int], texts: Iterable[bytes]) -> tuple[list[_Result], int]:
@@ -255,13 +270,14 @@ class Rounds:
 
     async def _collect_noted(self, note: BatchNote, keys: Mapping[str, int]) -> None:
         batch = await self._service.end_of(Batch(id=note.id, input_file_id=note.file, status="in_progress"))
-        told = (batch.metadata or {}).get(INPUT)
+        told = note.input or (batch.metadata or {}).get(INPUT)
         if told not in (None, self._fingerprint):
             raise ConfigError(
                 f"batch {batch.id} belongs to an earlier run whose input was another, and results are joined by their "
                 "ids: give the input of that run until its batches are collected, then more"
             )
         await self._collect(batch, keys)
+        self._service.collected.add(batch.id or "")
         self._note(note, "collected")
 
     async def _note_safely(self, note: BatchNote, state: Literal["intended", "created"]) -> None:
@@ -283,7 +299,7 @@ class _Result(NamedTuple):
     value: Any
     error: ZhipuError | None
     told: bytes
-    body: bytes
+    body: bytes | None
 
 
 async def _together(works: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, closing
 from typing import Any, Generic, Self, TypeVar
 
 from ..config import check_count, check_seconds
-from ..errors import ConfigError
+from ..errors import ConfigError, ZhipuError
 from ..items import Calls, Item, Prompts, Source
 from ..journal import Journal, outcome_of
 from ..outcomes import Outcome, Pace, RunProgress
@@ -137,20 +137,36 @@ class BatchRun(Generic[T]):
         return self._rounds.strays if self._rounds else 0
 
     async def collect(self) -> list[Outcome[T]]:
-        """All outcomes, in the order of the input."""
-        return sorted([outcome async for outcome in self], key=lambda outcome: outcome.index)
+        """All outcomes, in the order of the input.
+
+        Where the run ends with an error, those that are finished can still be had by iterating.
+        """
+        outcomes: list[Outcome[T]] = []
+        try:
+            async for outcome in self:
+                outcomes.append(outcome)
+        except BaseException:
+            self._ready.extendleft(reversed(outcomes))
+            raise
+        return sorted(outcomes, key=lambda outcome: outcome.index)
 
     async def cancel(self) -> None:
         """Send nothing more, and cancel the batches that are under way, also those of a run that was left.
 
         What they have answered becomes outcomes still; the other calls have TaskFailed as theirs, and are sent again by
-        a resumed run.
+        a resumed run. Each batch is tried; the first error of one is raised at the end.
         """
         self._cancelled = True
         if self._rounds is not None:
             self._rounds.cancelled = True
+        failure: ZhipuError | None = None
         for identity in self._service.running:
-            await self._service.cancel(identity)
+            try:
+                await self._service.cancel(identity)
+            except ZhipuError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     async def close(self) -> None:
         """Leave the run. Its batches go on at the service."""
@@ -201,13 +217,16 @@ class BatchRun(Generic[T]):
                 await self.close()
 
     def _mention(self, error: BaseException | None) -> None:
-        """Say, once, which batches go on without anybody who waits for them."""
-        names = ", ".join(self._service.running)
-        if self._told or self._task is None or not names:
+        """Say, once, of which batches nobody takes the results."""
+        running, ended = self._service.running, self._service.uncollected
+        if self._told or self._task is None or not (running or ended):
             return
         self._told = True
         way = "fetch them by these ids" if self._journal is None else "resume the run with its journal"
-        text = f"these batches go on at the service; to have their results, {way}: {names}"
+        texts = [f"these batches go on at the service: {', '.join(running)}"] if running else []
+        if ended:
+            texts.append(f"these have ended, and their results were not all given out: {', '.join(ended)}")
+        text = f"{'; '.join(texts)}. To have their results, {way}"
         logger.warning("%s", text)
         if error is not None:
             error.add_note(text)

@@ -132,7 +132,8 @@ def run(
 ) -> None:
     """Answer many prompts or calls. The answers are the journal: after a crash, --resume goes on.
 
-    What the command line says stands over what the lines say. Ctrl-C finishes what is under way; once more stops.
+    What the command line says stands over what the lines say. Ctrl-C or SIGTERM finishes what is under way; once more
+    stops.
     """
     with exit_codes():
         thinks = {} if thinking is None else {"thinking": {"type": "enabled" if thinking else "disabled"}}
@@ -167,10 +168,7 @@ def run(
                 calls.check()
             if force and plan.output is not None:
                 _empty(plan.output)
-            try:
-                asyncio.run(_perform(client, plan, calls))
-            except asyncio.CancelledError:
-                raise KeyboardInterrupt from None
+            asyncio.run(_perform(client, plan, calls))
 
 
 # ---------------------------------------------------------------- before anything is sent
@@ -239,18 +237,22 @@ def _again(context: typer.Context) -> str:
 async def _perform(client: AsyncZhipuAI, plan: Plan, calls: Input) -> None:
     """Run the calls and say what came of it. typer.Exit unless every call was answered."""
     note = f"to go on: {plan.again}" if plan.again else "what was not printed is lost: -o FILE makes a run resumable"
+    signals = _Signals()
     with tempfile.TemporaryDirectory(prefix="zhipu-async-") as folder:
         path = Path(folder) / "answers.jsonl" if plan.output is None else plan.output
-        with resumable(note, unless=(ConfigError,)):
-            summary = await _run(client, plan, calls, path)
+        try:
+            with resumable(note, unless=(ConfigError,)):
+                summary = await _run(client, plan, calls, path, signals)
+        except asyncio.CancelledError:
+            raise typer.Exit(signals.code) from None
     if summary.stopped is not None:
         remark(note)
-        raise typer.Exit(130)
+        raise typer.Exit(signals.code)
     if summary.failed:
         raise typer.Exit(1)
 
 
-async def _run(client: AsyncZhipuAI, plan: Plan, calls: Input, path: Path) -> Summary:
+async def _run(client: AsyncZhipuAI, plan: Plan, calls: Input, path: Path, signals: _Signals) -> Summary:
     tally = Tally(len(calls))
     journal = Journal(path, resume=plan.resume)
     with contextlib.closing(FailedCalls()) as failed, contextlib.closing(Printer(path)) as printer:
@@ -261,7 +263,7 @@ async def _run(client: AsyncZhipuAI, plan: Plan, calls: Input, path: Path) -> Su
             with progress.running("running", len(calls), hidden=hidden) as line:
                 try:
                     async with run:
-                        with _interruptible(run, stop, line), line.following(lambda: line.run(run.progress)):
+                        with signals.stopping(run, stop, line), line.following(lambda: line.run(run.progress)):
                             async for outcome in run:
                                 tally.add(outcome)
                                 if plan.errors is not None and not outcome.ok:
@@ -281,7 +283,9 @@ async def _run(client: AsyncZhipuAI, plan: Plan, calls: Input, path: Path) -> Su
             await journal.rewrite_in_order()
         if plan.output is None:
             await printer.advance()
-        if plan.errors is not None and await failed.save(plan.errors):
+        # a run that was cut short does not know all that fails: what an earlier one has found stays
+        kept = summary.stopped is not None and plan.resume and plan.errors is not None and plan.errors.exists()
+        if plan.errors is not None and not kept and await failed.save(plan.errors):
             summary.errors = shown(plan.errors)
         _tell(plan, summary)
         if stopped is not None:
@@ -299,44 +303,56 @@ def _begun(client: AsyncZhipuAI, plan: Plan, calls: Input, journal: Journal) -> 
     return run, run.stop
 
 
-@contextlib.contextmanager
-def _interruptible(run: Run, stop: Callable[[], object] | None, line: progress.Line) -> Generator[None]:
-    """Let the first Ctrl-C ``stop`` the run, where it can be, and the second cancel this task."""
-    if stop is None:
-        yield
-        return
-    task = asyncio.current_task()
-    before = signal.getsignal(signal.SIGINT)
-    presses = 0
-    handled = False
+class _Signals:
+    """Ctrl-C and SIGTERM: the first stops the run, where it can be, and the second cancels this task.
 
-    def press() -> None:
-        nonlocal presses
-        presses += 1
-        if presses > 1 and task is not None:
-            release()  # pressed once more, it is Python's own
-            task.cancel()
-            return
-        stop()
-        line.stop()
-        remark(f"finishing the {run.progress.in_flight} calls that are under way; Ctrl-C again stops now")
+    Of a run that cannot be stopped, Ctrl-C is Python's own, and SIGTERM cancels.
+    """
 
-    def release() -> None:
-        nonlocal handled
-        if handled:
-            handled = False
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-            signal.signal(signal.SIGINT, before)
+    def __init__(self) -> None:
+        self.code = 130
+        """With which the command ends: 128 and the signal's number."""
+        self._before: dict[signal.Signals, Any] = {}
+        """The signals that are handled, and what did so before."""
 
-    # Windows has no such handlers, other threads get no signals, and what was told to ignore Ctrl-C goes on doing so
-    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-        if before is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, press)
-            handled = True
-    try:
-        yield
-    finally:
-        release()
+    @contextlib.contextmanager
+    def stopping(self, run: Run, stop: Callable[[], object] | None, line: progress.Line) -> Generator[None]:
+        """Handle them during the block."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        pressed = stop is None
+
+        def press(number: signal.Signals) -> None:
+            nonlocal pressed
+            self.code = 128 + number
+            if pressed and task is not None:
+                self._release()  # once more, it is Python's or the system's own
+                task.cancel()
+                return
+            pressed = True
+            if stop is not None:
+                stop()
+            line.stop()
+            name = "Ctrl-C" if number == signal.SIGINT else number.name
+            remark(f"finishing the {run.progress.in_flight} calls that are under way; {name} again stops now")
+
+        for number in (signal.SIGTERM,) if stop is None else (signal.SIGINT, signal.SIGTERM):
+            before = signal.getsignal(number)
+            # Windows has no such handlers, other threads get no signals, and what is told to ignore one goes on with it
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                if before is not signal.SIG_IGN:
+                    loop.add_signal_handler(number, press, number)
+                    self._before[number] = before
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Leave the signals to those who had them before."""
+        while self._before:
+            number, before = self._before.popitem()
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, before)
 
 
 def _tell(plan: Plan, summary: Summary) -> None:

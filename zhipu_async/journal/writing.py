@@ -135,6 +135,7 @@ class Journal:
 
     def begin(self, id: str, hash: str) -> None:
         """Note that a call which creates something is about to be sent."""
+        self._writable()  # before a line says that the call may have been carried out
         self._append(Begun(id, hash, self.run))
 
     def record(self, record: Record) -> None:
@@ -190,14 +191,19 @@ class Journal:
     def _writable(self) -> JournalFile:
         if self._failure is not None:
             raise self._failure
+        return self._current()
+
+    def _current(self) -> JournalFile:
         if self._file is None:
             raise ClientClosedError(f"the journal {self.path} is not open: async with Journal(...) as journal")
         return self._file
 
     def _append(self, line: Line) -> None:
-        file = self._writable()
+        file = self._current()
         data = encode_line(line)
         self._places.add(line, file.append(data), len(data) - 1)
+        if self._failure is not None:  # an earlier line did not reach the disk; this one is paid for all the same
+            raise self._failure
         if self._interval == 0:
             file.to_disk()
             self._on_disk = file.size

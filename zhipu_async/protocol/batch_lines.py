@@ -192,11 +192,17 @@ def unanswered(batch: Batch) -> TaskFailed:
 
 
 def refused(batch: Batch) -> TaskFailed:
-    """The error of the calls of a batch that was not processed at all; retryable when its code is."""
+    """The error of the calls of a batch that was not processed at all; retryable when its code is, or is not told."""
     code, reason = batch.failure
     error = _failed(batch, reason or "no reason given", code)
-    error.retryable = faults.fault_of(400, code).retry is not faults.Retry.NO
+    error.retryable = code is None or faults.fault_of(400, code).retry is not faults.Retry.NO
     return error
+
+
+def refusal(batch: Batch) -> APIError:
+    """Why a batch was not processed at all, as the client would raise it of a call: by its code."""
+    code, reason = batch.failure
+    return faults.make(400, code, f"the batch {batch.id} is {batch.status}: {reason}", members={}, headers={})
 
 
 def not_sent() -> TaskFailed:

@@ -118,8 +118,8 @@ class ChunkReader(Generic[C, R]):
 
     @property
     def finished(self) -> bool:
-        """Whether the finish reason was read; ``[DONE]`` may be missing."""
-        return self._accumulator.finished
+        """Whether finish reason and usage were read, with the last chunk: nothing but ``[DONE]`` follows."""
+        return self._accumulator.finished and self.ending[0] is not None
 
     @property
     def ending(self) -> tuple[Any, str | None]:

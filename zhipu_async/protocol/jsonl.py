@@ -104,6 +104,8 @@ class BatchNote(msgspec.Struct):
     state: Literal["intended", "created", "collected"] = "intended"
     run: str = ""
     """Written beside the note, not in it."""
+    input: str = ""
+    """What the whole input of the run was, as far as it is known: not written where it is empty."""
 
 
 Line = Record | Begun | BatchNote
@@ -165,7 +167,8 @@ def encode_line(line: Line) -> bytes:
             line.response = RecordResponse(line.response.status_code, body)
     value: Any = line
     if isinstance(line, BatchNote):
-        note = {name: getattr(line, name) for name in line.__struct_fields__ if name != "run"}
+        left_out = {"run"} if line.input else {"run", "input"}
+        note = {name: getattr(line, name) for name in line.__struct_fields__ if name not in left_out}
         value = {"batch": note, "run": line.run}
     elif isinstance(line, Begun):
         value = {"custom_id": line.custom_id, "begun": True, "hash": line.hash, "run": line.run}

@@ -18,8 +18,10 @@ from .retry import repeatable
 
 _ATTRIBUTES = ("request_id", "log_id", "trace_id", "arrived", "clock", "seconds", "task_id", "reason")
 """What is told of an error where it has it, besides its message, code and status."""
-_STOPPING = (errors.AuthenticationError, errors.AccountError, errors.QuotaError)
+_STOPPING = (errors.AuthenticationError, errors.AccountError, errors.QuotaError, errors.PermissionDeniedError)
 """Refusals of a key or an account: nothing was done, and another key or another day is another answer."""
+_ANSWERS = ("{", "[", "data:")
+"""How an answer of the service itself begins, which may be paid for."""
 _LOST = "under way when an earlier run ended; it may have been carried out"
 
 
@@ -27,7 +29,7 @@ def told_of(error: ZhipuError, *, creates: bool) -> RecordError:
     """``error`` as its line tells it; ``creates`` says whether its call creates something."""
     code: object = getattr(error, "code", None)
     given = {name: value for name in _ATTRIBUTES if (value := getattr(error, name, None)) not in (None, "", inf)}
-    again = isinstance(error, _STOPPING) or repeatable(error, creates=creates)
+    again = _never_asked(error, creates=creates) or repeatable(error, creates=creates)
     return RecordError(
         type=type(error).__name__,
         message=error.message,
@@ -36,6 +38,15 @@ def told_of(error: ZhipuError, *, creates: bool) -> RecordError:
         again=again,
         **given,
     )
+
+
+def _never_asked(error: ZhipuError, *, creates: bool) -> bool:
+    """Whether a key or account was refused, or something before the service answered: a gateway, a firewall, a page."""
+    if isinstance(error, errors.DecodeError):
+        return not creates and error.body is not None and not error.body.lstrip("\ufeff \t\r\n").startswith(_ANSWERS)
+    if isinstance(error, errors.NotFoundError):
+        return error.status < 300 or error.code in (None, "404")
+    return isinstance(error, _STOPPING) or (isinstance(error, APIError) and error.status == 405 and error.code is None)
 
 
 def begun_before() -> RecordError:

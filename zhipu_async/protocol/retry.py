@@ -6,7 +6,10 @@ import msgspec
 
 from ..config import RetryPolicy
 from ..errors import APIError, OverloadedError, RateLimitError, StreamError, TransportError, ZhipuError
-from .faults import Retry, creates_nothing, retry_of
+from .faults import FAULTS, Retry, creates_nothing, retry_of
+
+_LOAD = ("429", "503", "rate_limit_error", "overloaded_error")
+"""What other servers say of load where the service has a code of its own: the status again, or the kind of error."""
 
 
 class Progress(msgspec.Struct):
@@ -23,6 +26,8 @@ class Progress(msgspec.Struct):
     """Whether refusals for load do not count: in a run, where only a deadline bounds them (limiter.md section 10)."""
     refusals: int = 0
     """How many attempts were such refusals, the latest included; those are not in ``attempt`` of a patient call."""
+    deadline: float | None = None
+    """Seconds since its beginning after which the call has to be over."""
 
 
 def wait_before_retry(
@@ -36,8 +41,10 @@ def wait_before_retry(
     if progress.patient and refused(error):
         after = error.retry_after if isinstance(error, APIError) else None
         delay = jitter * backoff(error, policy, progress.refusals)
-        if after is not None:  # a run asks again: one refusal does not hold a call for ever
-            delay = min(after, max(delay, policy.retry_after_limit))
+        if after is not None:  # never sooner than without it: nothing else slows a run down that is told "0"
+            longer = max(delay, min(after, policy.retry_after_limit))
+            if progress.deadline is None or progress.elapsed + longer < progress.deadline:
+                delay = longer  # but no call is given up while it has time left
         return _patient(delay, policy, progress)
     if progress.attempt > policy.retries:
         return None
@@ -58,8 +65,13 @@ def backoff(error: ZhipuError, policy: RetryPolicy, attempt: int) -> float:
 
 
 def refused(error: BaseException | None) -> bool:
-    """Whether ``error`` is a refusal for load, which speaks of the moment and not of the call."""
-    return isinstance(error, (RateLimitError, OverloadedError))
+    """Whether ``error`` is a refusal for load, which speaks of the moment and not of the call.
+
+    A code that nobody knows may say anything, such as that the plan has expired (errors.md section 3: few times).
+    """
+    if not isinstance(error, (RateLimitError, OverloadedError)):
+        return False
+    return not error.code or error.code in FAULTS or error.code in _LOAD
 
 
 def repeatable(error: ZhipuError, *, creates: bool) -> bool:

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -47,9 +46,8 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Hashable, str], Queue]] = (
-            WeakKeyDictionary()
-        )
+        self._loops: dict[asyncio.AbstractEventLoop, dict[tuple[Hashable, str], Queue]] = {}
+        """Of several threads at once: a plain dict, whose operations are atomic. A queue holds its loop anyway."""
 
     def queue(self, loop: asyncio.AbstractEventLoop, account: Hashable, name: str) -> Queue:
         """The queue of a model (or of an endpoint that has none) on ``loop``."""
@@ -155,7 +153,12 @@ class Lane:
             queue = slot.queue = self._latest = self._admission.queue(loop, self._account, name)
             if self.metered:
                 if self._background or queue.bound:
-                    slot.ticket = await self._turn(queue, record, repeat=repeat)
+                    slot.ticket = queue.ask(self._background)
+                    if slot.ticket is None:
+                        gate = self._step_back(slot)
+                        slot.ticket = await self._turn(queue, record, repeat=repeat)
+                        if gate is not None:
+                            slot.passed = await self._turn(gate, record, repeat=True)
                 else:
                     queue.start_unasked()
                 slot.counted = True
@@ -170,6 +173,14 @@ class Lane:
         if self.on_start is not None:
             self.on_start()
         return slot
+
+    def _step_back(self, slot: Slot) -> Queue | None:
+        """Leave the lane's gate to calls of other models, which may have room, while this one's has none; the gate."""
+        if (gate := self._gate) is None or (passed := slot.passed) is None or len(self._names) < 2:
+            return None
+        slot.passed = None
+        gate.end(passed, asyncio.CancelledError())
+        return gate
 
     async def _turn(self, queue: Queue, record: CallRecord, *, repeat: bool) -> Ticket:
         if (ticket := queue.ask(self._background)) is not None:
@@ -227,7 +238,7 @@ class Slot:
         if not self._left:
             self._left = True
             self._lane.left(self, error)
-            if self.counted and self.queue is not None:
+            if (self.counted or self.ticket is not None) and self.queue is not None:
                 self.queue.left(self, error)
 
 

@@ -38,7 +38,18 @@ class AttemptClock:
     left alone and set anew when it goes off (asyncio's own scope makes a timer for each phase).
     """
 
-    __slots__ = ("_cancelling", "_caps", "_caps_when_sent", "_due", "_expired", "_sent", "_task", "_timer", "loop")
+    __slots__ = (
+        "_cancelling",
+        "_caps",
+        "_caps_when_sent",
+        "_doubted",
+        "_due",
+        "_expired",
+        "_sent",
+        "_task",
+        "_timer",
+        "loop",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -47,6 +58,8 @@ class AttemptClock:
         self._caps_when_sent: list[tuple[str, float]] = []
         self._due: tuple[float, str, float] | None = None
         """When a limit is reached (loop time), which clock's, and its length."""
+        self._doubted: tuple[float, str, float] | None = None
+        """The limit that was reached a moment ago."""
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
         self._sent = False
@@ -85,14 +98,15 @@ class AttemptClock:
             timer.cancel()
             self._timer = self.loop.call_at(when, self._look)
 
-    def _look(self, doubted: tuple[float, str, float] | None = None) -> None:
+    def _look(self) -> None:
         self._timer = None
         if self._due is None:
             return
         if self.loop.time() < self._due[0]:
             self._set(self._due[0])
-        elif doubted != self._due:
-            self._timer = self.loop.call_later(GRACE, self._look, self._due)
+        elif self._doubted != self._due:
+            self._doubted = self._due
+            self._timer = self.loop.call_later(GRACE, self._look)
         else:
             self._expired = True
             self._task.cancel()

@@ -47,7 +47,7 @@ class Body:
     def __init__(self, payload: StreamReader, content_encoding: str, ended_by: Any = None) -> None:
         self._payload = payload
         self._ended_by = ended_by
-        """The connection's protocol, where the end of the connection is that of the body."""
+        """The connection's protocol, where the end of the connection is that of the body: unless it was reset."""
         self._decoder = encoding.decoder(content_encoding)
         self._blocks: Iterator[bytes] = iter(())
         self._silent = 0
@@ -65,7 +65,7 @@ class Body:
 
     def take_all(self, limit: int | None) -> bytes | None:
         """The whole body, where it has come already: most bodies come with their head."""
-        if self._decoder is not None or self._ended_by or not self._payload.is_eof() or self._payload.exception():
+        if self._decoder is not None or not self._payload.is_eof() or self._payload.exception() is not None:
             return None
         lean(self._payload)
         data = self._payload.read_nowait(-1)
@@ -94,7 +94,8 @@ class Body:
             self._blocks = decoder.feed(data)
 
     async def read_all(self, limit: int | None) -> bytes:
-        """Everything, bounded by ``limit`` bytes after decompression."""
+        """Everything, bounded by ``limit`` bytes after decompression: JSON, which shows itself whether it is whole."""
+        self._ended_by = None
         blocks: list[bytes] = []
         size = 0
         joined = 0

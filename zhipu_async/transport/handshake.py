@@ -32,7 +32,7 @@ from ..protocol.codec import shown
 from ..telemetry import CallRecord
 from .clocks import AttemptClock
 from .connection import BROKEN, lost
-from .credentials import Credentials, censor
+from .credentials import Credentials
 from .target import PROXY_AUTHENTICATION, Target, refused_by_proxy, unreachable
 from .websocket import CLOSE_SECONDS, Lease, Owner, WebSocket
 
@@ -53,7 +53,11 @@ def own_way(connector: BaseConnector, ssl: tls.SSLContext | bool, target: Target
 
     async def at_end(_: ClientSession, __: SimpleNamespace, params: TraceRequestEndParams) -> None:
         if params.response.status != 101:
-            refusal.append(await _beginning(params.response))
+            try:
+                refusal.append(await _beginning(params.response))
+            except BaseException:  # which aiohttp below 3.14 passes on without closing it
+                params.response.close()
+                raise
 
     trace = TraceConfig()
     trace.on_request_end.append(at_end)
@@ -116,20 +120,20 @@ async def _attempt(
     record: CallRecord,
 ) -> WebSocket:
     record.attempt()
+    record.sent()
     loop = asyncio.get_running_loop()
     clock = AttemptClock(loop)
     clock.cap("total", timeouts.total, loop.time())
     with clock:
+        clock.phase("connect", timeouts.connect)  # the user's source of the key has as long as a connection
         authorization = await credentials.authorization()
         lease = await lender.lend(url, clock, record, timeouts)
         try:
             clock.phase("connect", timeouts.connect)
-            opened = await _shake_hands(
-                lease, url, {**headers, **lease.headers, "Authorization": authorization}, limits
-            )
-            if isinstance(opened, APIError):
-                censor(opened, authorization)
+            sent = {**headers, **lease.headers, "Authorization": authorization}
+            opened = await _shake_hands(lease, url, sent, limits)
             if isinstance(opened, ZhipuError):
+                credentials.censor(sent, opened)
                 raise opened
         except BaseException:
             lease.end()

@@ -183,7 +183,10 @@ class InjectedExchange:
         self._loop = asyncio.get_running_loop()
         self.status = response.status
         self.headers: Mapping[str, str] = AnswerHeaders(response.headers)
-        self._body = Body(response.content, content_encoding(response.status, response.headers))
+        framed = any(name in response.headers for name in ("Transfer-Encoding", "Content-Length"))
+        connection = None if framed else response.connection
+        encoding = content_encoding(response.status, response.headers)
+        self._body = Body(response.content, encoding, connection and connection.protocol)
         self._when_over: Callable[[], None] | None = None
 
     def limit(self, between: float | None, total: float | None = None, began: float = 0.0) -> None:

@@ -260,7 +260,7 @@ class LoopPool:
 
     def _about_to_come(self, route: Route) -> list[asyncio.Task[None]]:
         """The drains of connections to ``route`` that began just now: others are not about to end."""
-        oldest = self._loop.time() - DRAIN_PATIENCE
+        oldest = self._loop.time() - 5 * DRAIN_PATIENCE
         return [task for task, (to, began) in self._draining.items() if to == route and began > oldest]
 
     def _drained(self, wire: Wire, task: asyncio.Task[None]) -> None:
@@ -333,12 +333,25 @@ class LoopPool:
         try:
             yield
         finally:
-            await self._close_all()
+            if not self.closed:
+                await self._close_all()
 
     async def close(self) -> None:
         """Close everything. Two tasks may do so at the same time, and another where one was cancelled."""
         guard, self._guard = self._guard, None
         await (self._close_all() if guard is None else guard.aclose())
+
+    def close_at_once(self) -> None:
+        """Close everything without waiting until it is closed: a task that did might outlive a loop that is ending."""
+        if self.closed:
+            return
+        closing = self._close_all()
+        with suppress(StopIteration):
+            closing.send(None)
+        closing.close()
+        if self._guard is not None:
+            with suppress(StopIteration):  # at once: it has nothing left to do
+                self._guard.aclose().send(None)
 
     async def _close_all(self) -> None:
         self.closed = True

@@ -11,14 +11,16 @@ import os
 import ssl as tls
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
-from aiohttp import BaseConnector
+from aiohttp import BaseConnector, TCPConnector
 
 from ..config import Limits, Timeouts, environment_proxy
-from ..errors import ClientClosedError
+from ..errors import ClientClosedError, ConfigError
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.form import Form
 from ..telemetry import CallRecord
@@ -59,12 +61,18 @@ class SessionPool:
         trust_env: bool = True,
         connector: BaseConnector | None = None,
     ) -> None:
+        if connector is not None and not isinstance(connector, TCPConnector):  # one of Unix sockets, for instance
+            if proxy is not None:
+                raise ConfigError("only a TCPConnector can go through a proxy")
+            trust_env = False
         self._limits = limits
         self._ssl: tls.SSLContext | bool = ssl or True
         self._proxy = proxy
         self._trust_env = trust_env
         self._connector = connector
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPool] = WeakKeyDictionary()
+        self._changing = Lock()
+        """Held by who changes ``_loops`` or goes through it: loops of several threads may do so at once."""
         self._targets: dict[str, Target] = {}
         self._closed = False
         _pools.add(self)
@@ -116,7 +124,8 @@ class SessionPool:
 
     def statistics(self) -> PoolStatistics:
         """How many connections are in use and idle, and how many calls wait."""
-        pools = [pool for loop, pool in list(self._loops.items()) if not loop.is_closed()]
+        with self._changing:
+            pools = [pool for loop, pool in self._loops.items() if not loop.is_closed()]
         return PoolStatistics(
             sum(pool.in_use for pool in pools),
             sum(pool.idle_count for pool in pools),
@@ -125,34 +134,44 @@ class SessionPool:
 
     async def close(self) -> None:
         """Close all connections. Calls under way on this loop fail; those of other loops are closed there."""
-        self._closed = True
-        for loop, pool in list(self._loops.items()):
+        with self._changing:
+            self._closed = True
+            pools = list(self._loops.items())
+        for loop, pool in pools:
             if loop is asyncio.get_running_loop():
                 await pool.close()
-            elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(pool.close(), loop)
-        self._loops.clear()
+            else:
+                with suppress(RuntimeError):  # it has ended meanwhile, and closed its pool
+                    loop.call_soon_threadsafe(pool.close_at_once)
+        with self._changing:
+            self._loops.clear()
 
     def __del__(self) -> None:
         loops = getattr(self, "_loops", {})
-        if forgotten := [pool for loop, pool in loops.items() if not loop.is_closed() and pool.connections]:
+        if forgotten := [(loop, pool) for loop, pool in loops.items() if not loop.is_closed() and pool.connections]:
             warnings.warn(
                 "unclosed AsyncZhipuAI client; use 'async with' or close()", ResourceWarning, stacklevel=2, source=self
             )
-            for pool in forgotten:
-                pool.abandon()
+            for loop, pool in forgotten:
+                if loop.is_running() and loop is not _running_loop():
+                    with suppress(RuntimeError):  # it has ended meanwhile, and closed its pool
+                        loop.call_soon_threadsafe(pool.abandon)
+                else:
+                    pool.abandon()
 
     async def _here(self) -> LoopPool:
         """The pool of the running loop."""
-        if self._closed:
-            raise ClientClosedError("the client is closed")
         loop = asyncio.get_running_loop()
-        pool = self._loops.get(loop)
-        if pool is None or pool.closed:
+        with self._changing:
+            if self._closed:
+                raise ClientClosedError("the client is closed")
+            pool = self._loops.get(loop)
+            if pool is not None and not pool.closed:
+                return pool
             for ended in [other for other in self._loops if other.is_closed()]:
-                del self._loops[ended]
+                self._loops.pop(ended, None)
             pool = self._loops[loop] = LoopPool(loop, self._limits, self._ssl, self._connector)
-            await pool.end_with_loop()
+        await pool.end_with_loop()
         return pool
 
     def _target(self, url: str) -> Target:
@@ -168,11 +187,19 @@ class SessionPool:
         """This is a forked child: keep what was inherited as it is, for ever, and begin anew."""
         import ctypes
 
+        self._changing = Lock()  # which another thread of the parent may hold
         inherited, self._loops = self._loops, WeakKeyDictionary()
         for pool in inherited.values():
             pool.inherited = True
             # Without this, the interpreter's last clean-up would run destructors that unregister the parent's sockets.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(pool))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 _pools: WeakSet[SessionPool] = WeakSet()

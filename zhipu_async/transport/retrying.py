@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from msgspec.structs import replace
 
 from ..config import RetryPolicy
-from ..errors import APIError, AttemptRecord, ConnectionLost, DecodeError, RequestTimeout, TransportError, ZhipuError
+from ..errors import APIError, AttemptRecord, ConnectionLost, RequestTimeout, TransportError, ZhipuError
 from ..protocol import codec, faults
 from ..protocol.endpoint import HTTPRequest
 from ..protocol.retry import Progress, at_once, refused, wait_before_retry
@@ -21,7 +21,7 @@ from ..telemetry import CallRecord, logger
 from .admission import Lane
 from .base import Exchange
 from .clocks import AttemptClock
-from .credentials import Credentials, censor
+from .credentials import Credentials
 from .target import PROXY_AUTHENTICATION, refused_by_proxy
 
 if TYPE_CHECKING:
@@ -155,12 +155,14 @@ class RetryingTransport:
                 slot = self._lane.enter_now(call.loop, name)
                 if slot is None:
                     slot = await self._lane.enter(name, record, repeat=record.attempts > 1)
-                call.waits = False
+                if call.waits:
+                    call.waits = False
+                    record.sent()
                 headers = request.headers
                 try:
                     if request.authorized:
-                        known = self._credentials.known()
-                        headers = {**headers, "Authorization": known or await self._credentials.authorization()}
+                        authorization = self._credentials.known() or await self._asked(call, clock)
+                        headers = {**headers, "Authorization": authorization}
                     exchange = await self._opener.open(request, headers, clock, record, fresh=fresh)
                     if 300 <= exchange.status < 400:
                         exchange = await self._follow(exchange, request, headers, clock, record, fresh=fresh)
@@ -168,13 +170,15 @@ class RetryingTransport:
                         exchange.limit(timeouts.between, timeouts.stream_total if request.stream else None, call.began)
                         if exchange.status >= 300:
                             raise await _refusal(exchange)
+                        if exchange.status == 206 and "range" not in map(str.lower, headers):
+                            raise ConnectionLost("a part came in the place of the whole (HTTP 206)")
                         answer = await receive(exchange)
                     except BaseException:
                         exchange.close()
                         raise
                 except BaseException as error:
-                    if isinstance(error, (APIError, DecodeError)):
-                        censor(error, headers.get("Authorization", ""))
+                    if isinstance(error, ZhipuError):
+                        self._credentials.censor(headers, error)
                     slot.leave(error)
                     raise
                 exchange.when_over(slot.leave)
@@ -182,6 +186,15 @@ class RetryingTransport:
         except APIError as error:
             error.method, error.url = request.method, request.url.partition("?")[0]
             raise
+
+    async def _asked(self, call: _CallUnderWay, clock: AttemptClock) -> str:
+        """The Authorization whose key comes from the user's source, which has as long as a connection may take."""
+        clock.phase("connect", call.request.timeouts.connect)
+        call.asks = True
+        authorization = await self._credentials.authorization()
+        call.asks = False
+        clock.phase(None)
+        return authorization
 
     async def _follow(
         self,
@@ -227,6 +240,8 @@ class _CallUnderWay:
         self._attempt_began = self.began
         self.waits = False
         """Whether the attempt waits for its turn."""
+        self.asks = False
+        """Whether the attempt waits for the user's source of the key."""
         self._token_renewed = False
         self._refusals = 0
         self.refusal: ZhipuError | None = None
@@ -237,7 +252,7 @@ class _CallUnderWay:
         """An attempt begins."""
         if self.history:
             self._attempt_began = self.loop.time()
-        self.waits = True
+        self.waits, self.asks = True, False
         self.record.attempt()
 
     def goes_on_after(self, error: ZhipuError) -> bool:
@@ -246,6 +261,8 @@ class _CallUnderWay:
             self.record.attempts -= 1
             error.add_note("not sent: its turn did not come")
             return False
+        if self.asks and isinstance(error, RequestTimeout):
+            error.args = (f"the source of the key gave none: {error.message}",)
         now = self.loop.time()
         self._refusals += (refusal := refused(error))
         if refusal:
@@ -258,6 +275,7 @@ class _CallUnderWay:
             renewable=self._credentials.renewable,
             patient=patient,
             refusals=self._refusals,
+            deadline=self.deadline,
         )
         delay = wait_before_retry(error, self._policy, progress, creates=self.request.creates, jitter=random.random())
         if delay is not None and self.deadline is not None and progress.elapsed + delay >= self.deadline:

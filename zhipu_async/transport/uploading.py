@@ -86,7 +86,8 @@ class Upload:
     async def _open(self, piece: FilePiece) -> memoryview | _OpenFile:
         if isinstance(piece.source, (bytes, bytearray, memoryview)):
             return _in_memory(piece.source, piece.name)
-        opened = await threads.acquire(partial(_opened, piece.source, piece), _OpenFile.close)
+        run = threads.apart if hasattr(piece.source, "read") else asyncio.to_thread
+        opened = await threads.acquire(partial(_opened, piece.source, piece), _OpenFile.close, run)
         self._stack.callback(opened.close)
         if opened.length == 0:
             raise ConfigError(opened.nothing)
@@ -96,11 +97,12 @@ class Upload:
 class _OpenFile:
     """A file of the form, open at its beginning."""
 
-    def __init__(self, file: BinaryIO, name: str, length: int | None, *, own: bool) -> None:
+    def __init__(self, file: BinaryIO, name: str, length: int | None, piece: FilePiece, *, own: bool) -> None:
         self._file = file
         self._name = name
         self.length = length
         """Bytes to send; None when it does not know its size."""
+        self._piece = piece
         self._own = own
         self._reading = Lock()
         self._left = False
@@ -119,8 +121,10 @@ class _OpenFile:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         length, sent = self.length, 0
+        run = asyncio.to_thread if self._own and length is not None else threads.apart  # a pipe, the caller's: may hang
+        self._piece.spent = length is None
         while length is None or sent < length:
-            block = await asyncio.to_thread(self._read, BLOCK if length is None else min(length - sent, BLOCK))
+            block = await run(partial(self._read, BLOCK if length is None else min(length - sent, BLOCK)))
             sent += len(block)
             if length is not None and (not block or sent > length):
                 raise ConfigError(f"{self._name} changed its length while it was sent")
@@ -173,7 +177,7 @@ def _opened(source: Any, piece: FilePiece) -> _OpenFile:
         if own:
             file.close()
         raise ConfigError(f"cannot read {name}: {_reason(error)}") from error
-    return _OpenFile(file, name, length, own=own)
+    return _OpenFile(file, name, length, piece, own=own)
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import AsyncGeneratorType, TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, cast
 
 import msgspec
@@ -152,7 +152,7 @@ class ToolRun:
     aclose = close
 
     async def _to_the_end(self) -> ToolRunResult:
-        if self._events.ag_running:  # before `async with`, which would close the other's run
+        if cast("AsyncGeneratorType[Any, Any]", self._events).ag_running:  # `async with` would close the other's run
             raise StreamConsumed("another task waits for this run")
         async with self:
             async for _ in self:

@@ -26,7 +26,7 @@ ROOMS = {
     "downloads": {"errors", "telemetry", "types", "threads"},
     "pages": {"types"},
     "binding": {"errors", "types", "protocol", "streaming", "downloads", "pages"},
-    "tools": {"errors", "config", "types", "protocol"},
+    "tools": {"errors", "config", "types", "protocol", "threads"},
     "finish": {"errors", "types"},
     "tool_calls": {"errors", "types", "tools"},
     "tool_runs": {"errors", "config", "types", "protocol", "binding", "tools", "tool_calls", "finish"},

@@ -13,8 +13,8 @@ from typing import TypeVar, cast
 T = TypeVar("T")
 
 
-async def apart(call: Callable[[], T]) -> T:
-    """What ``call``, which may hang, gives: run in a thread of its own.
+async def apart(call: Callable[[], T], name: str = "zhipu_async") -> T:
+    """What ``call``, which may hang, gives: run in a thread of its own, with this name.
 
     It takes no place from what runs in the loop's executor, and neither the end of the loop nor that of the program
     waits for it.
@@ -44,7 +44,7 @@ async def apart(call: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(tell, result, failure)
 
-    Thread(target=run, name="zhipu_async", daemon=True).start()
+    Thread(target=run, name=name, daemon=True).start()
     return await future
 
 

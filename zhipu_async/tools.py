@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -15,6 +14,7 @@ import msgspec
 from .config import check_seconds
 from .errors import ConfigError
 from .protocol.schema import InvalidArguments, Signature, signature_of
+from .threads import apart
 from .types.tools import FunctionDefinition, FunctionTool, MCPTool, RetrievalTool, Tool, ToolCall, WebSearchTool
 
 P = ParamSpec("P")
@@ -81,7 +81,7 @@ class PythonTool(Generic[P, R]):
         call = cast("Callable[..., Any]", self.function)
         if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None)):  # noqa: B004
             return await call(*leading, **named)
-        result = await _in_thread(lambda: call(*leading, **named))
+        result = await apart(lambda: call(*leading, **named), "zhipu_async tool")
         return await result if inspect.isawaitable(result) else result
 
     def __repr__(self) -> str:
@@ -202,38 +202,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (Sequence, Set)):
         return list(cast("Iterable[Any]", value))
     raise TypeError(f"the result cannot be written as JSON: it holds a {type(value).__name__}")
-
-
-async def _in_thread(call: Callable[[], T]) -> T:
-    """What ``call`` gives, run in a thread that nobody waits for at the end of the program: it may hang."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast(T, result))
-
-    def run() -> None:
-        result: T | None = None
-        failure: BaseException | None = None
-        try:
-            result = context.run(call)
-        except StopIteration as error:  # a future cannot hold it
-            failure = RuntimeError(f"the function raised {error!r}")
-        except BaseException as error:
-            failure = error
-        try:
-            loop.call_soon_threadsafe(tell, result, failure)
-        except RuntimeError:  # the loop has ended meanwhile
-            return
-
-    threading.Thread(target=run, name="zhipu_async tool", daemon=True).start()
-    return await future
 
 
 __all__ = ["AnyTool", "InvalidArguments", "PythonTool", "Toolbox", "content_of", "current_call", "tool"]
